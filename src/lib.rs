@@ -1,0 +1,21 @@
+//! Analytica: the stream processor for user events that engineers configure from Git.
+//!
+//! The rooms, from the door down; an arrow goes down this list or to `config`/`pipeline`, never up (tests/house.rs holds the rule).
+
+pub mod cli;
+pub mod demo;
+pub mod worker;
+
+pub mod config;
+pub mod pipeline;
+pub mod simulate;
+
+pub mod store;
+
+pub mod orchestrator;
+
+pub mod delivery;
+pub mod sinks;
+
+pub mod kafka;
+pub mod telemetry;

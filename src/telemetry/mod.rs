@@ -1,0 +1,5 @@
+//! Logs, metrics and the admin HTTP server.
+
+mod metrics;
+
+pub use metrics::Metrics;
