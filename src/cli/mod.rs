@@ -2,6 +2,8 @@
 
 pub mod common;
 pub mod exit;
+pub mod report;
+pub mod validate;
 
 pub use common::{Common, RootError};
 pub use exit::Exit;
