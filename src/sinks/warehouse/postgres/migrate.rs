@@ -77,6 +77,8 @@ fn lack(definition: &TableDefinition, there: &[CatalogColumn]) -> Option<String>
 async fn additive(client: &mut Client, definition: &TableDefinition) -> Result<(), tokio_postgres::Error> {
     let name = Dialect::Postgres.table(&definition.table.name);
     let transaction = client.transaction().await?;
+    // An index on a large table takes longer than a delivery may.
+    transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
     // IF NOT EXISTS alone is no help against another worker that does the same at once: both look, both make, one fails.
     transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
     let there = read_columns(&transaction.query_typed(COLUMNS, &[(&name, Type::TEXT)]).await?)?;

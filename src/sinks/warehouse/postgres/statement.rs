@@ -1,7 +1,6 @@
 //! The one statement that a run of rows becomes: values only ever bound, one text array a column, cast to the types that the catalog says the table has.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use super::super::ddl::{Dialect, names, quote};
 use super::super::rows::{Row, Value, integer};
@@ -45,49 +44,37 @@ impl Kind {
 /// A run's insert. Its parameters are one `text[]` for each column, in their order; it answers one row: how many rows it wrote and, where that is fewer than
 /// `rows`, the places (from 1) of those it wrote.
 pub(super) fn insert(table: &Table, columns: &[&CatalogColumn], rows: usize) -> String {
-    let key = columns.iter().enumerate().filter(|(_, column)| table.key.contains(&column.name)).map(|(index, _)| format!("c{index}"));
-    let key = key.collect::<Vec<_>>();
-    let all = (0..columns.len()).map(|index| format!("c{index}")).collect::<Vec<_>>();
+    let list = |item: &dyn Fn(usize) -> String| (0..columns.len()).map(item).collect::<Vec<_>>().join(", ");
+    let arrays = list(&|index| format!("${}", index + 1));
+    let texts = list(&|index| format!("u{index}"));
+    let typed = list(&|index| format!("{} AS c{index}", cast(index, columns[index])));
+    let all = list(&|index| format!("c{index}"));
 
-    let mut sql = String::with_capacity(1024);
-    sql.push_str("WITH input AS MATERIALIZED (SELECT ");
-    if !key.is_empty() {
-        // Rows of one key collapse, for an upsert cannot touch a row twice. A null key is like no other.
-        let nulls = key.iter().map(|column| format!("{column} IS NULL")).collect::<Vec<_>>().join(" OR ");
-        push(&mut sql, format_args!("DISTINCT ON ({}, CASE WHEN {nulls} THEN ord END) ", key.join(", ")));
-    }
-    sql.push_str("* FROM (SELECT ");
-    for (index, column) in columns.iter().enumerate() {
-        push(&mut sql, format_args!("{} AS c{index}, ", cast(index, column)));
-    }
-    let arrays = (1..=columns.len()).map(|parameter| format!("${parameter}")).collect::<Vec<_>>().join(", ");
-    let raw = (0..columns.len()).map(|index| format!("u{index}")).collect::<Vec<_>>().join(", ");
-    push(&mut sql, format_args!("ord FROM unnest({arrays}) WITH ORDINALITY AS unnested({raw}, ord)) AS typed"));
-    if !key.is_empty() {
-        // In the key's order: workers that write the same keys at once do not lock each other out. The first row of each key is the one that is kept.
-        let nulls = key.iter().map(|column| format!("{column} IS NULL")).collect::<Vec<_>>().join(" OR ");
-        push(&mut sql, format_args!(" ORDER BY {}, CASE WHEN {nulls} THEN ord END, {}", key.join(", "), preference(table, columns)));
-    }
-    push(
-        &mut sql,
-        format_args!("), done AS (INSERT INTO {} AS t ({})", Dialect::Postgres.table(&table.name), names(&column_names(columns))),
-    );
-    push(&mut sql, format_args!(" SELECT {} FROM input{}", all.join(", "), conflict(table, columns)));
-    match key.is_empty() {
-        true => sql.push_str(" RETURNING 1) SELECT count(*), NULL::bigint[] FROM done"),
-        false => {
-            let named = key.iter().map(|alias| &columns[alias[1..].parse::<usize>().unwrap_or_default()].name);
-            let returned = named.zip(&key).map(|(name, alias)| format!("t.{} AS {alias}", quote(name))).collect::<Vec<_>>().join(", ");
-            let key = key.join(", ");
-            push(&mut sql, format_args!(" RETURNING {returned}) SELECT count(*), CASE WHEN count(*) < {rows} THEN "));
-            push(&mut sql, format_args!("(SELECT array_agg(ord) FROM input JOIN done USING ({key})) END FROM done"));
-        }
-    }
-    sql
-}
-
-fn column_names(columns: &[&CatalogColumn]) -> Vec<String> {
-    columns.iter().map(|column| column.name.clone()).collect()
+    let key = (0..columns.len()).filter(|index| table.key.contains(&columns[*index].name)).collect::<Vec<_>>();
+    let (distinct, order, returned, places) = if key.is_empty() {
+        (String::new(), String::new(), "1".to_owned(), "NULL::bigint[]".to_owned())
+    } else {
+        let aliases = key.iter().map(|index| format!("c{index}")).collect::<Vec<_>>().join(", ");
+        let returned = key.iter().map(|index| format!("t.{} AS c{index}", quote(&columns[*index].name))).collect::<Vec<_>>().join(", ");
+        // A null key is like no other.
+        let nulls = key.iter().map(|index| format!("c{index} IS NULL")).collect::<Vec<_>>().join(" OR ");
+        let same = format!("{aliases}, CASE WHEN {nulls} THEN ord END");
+        (
+            // Rows of one key collapse, for an upsert cannot touch a row twice.
+            format!("DISTINCT ON ({same}) "),
+            // In the key's order: workers that write the same keys at once do not lock each other out. The first row of each key is the one that is kept.
+            format!("\n  ORDER BY {same}, {}", preference(table, columns)),
+            returned,
+            format!("CASE WHEN count(*) < {rows} THEN (SELECT array_agg(ord) FROM input JOIN done USING ({aliases})) END"),
+        )
+    };
+    let name = Dialect::Postgres.table(&table.name);
+    let names = list(&|index| quote(&columns[index].name));
+    let conflict = conflict(table, columns);
+    format!(
+        "WITH input AS MATERIALIZED (\n  SELECT {distinct}* FROM (\n    SELECT {typed}, ord\n    FROM unnest({arrays}) WITH ORDINALITY AS texts ({texts}, ord)\n  ) AS typed{order}\n), \
+         done AS (\n  INSERT INTO {name} AS t ({names})\n  SELECT {all} FROM input{conflict}\n  RETURNING {returned}\n)\nSELECT count(*), {places} FROM done"
+    )
 }
 
 /// A text of the input as its column's type. The type's name comes quoted from the catalog.
@@ -122,16 +109,11 @@ fn conflict(table: &Table, columns: &[&CatalogColumn]) -> String {
     let set = set.map(|column| format!("{0} = excluded.{0}", quote(column))).collect::<Vec<_>>().join(", ");
     match &table.on_conflict {
         OnConflict::Update { newer_by } if !set.is_empty() => {
-            let newer = newer_by.as_ref().map(|column| format!(" WHERE excluded.{0} > t.{0} OR t.{0} IS NULL", quote(column)));
-            format!(" ON CONFLICT ({key}) DO UPDATE SET {set}{}", newer.unwrap_or_default())
+            let newer = newer_by.as_ref().map(|column| format!("\n  WHERE excluded.{0} > t.{0} OR t.{0} IS NULL", quote(column)));
+            format!("\n  ON CONFLICT ({key}) DO UPDATE SET {set}{}", newer.unwrap_or_default())
         }
-        OnConflict::Update { .. } | OnConflict::Ignore => format!(" ON CONFLICT ({key}) DO NOTHING"),
+        OnConflict::Update { .. } | OnConflict::Ignore => format!("\n  ON CONFLICT ({key}) DO NOTHING"),
     }
-}
-
-fn push(sql: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
-    let _ = sql.write_fmt(text);
 }
 
 /// A row's values as the text that PostgreSQL's own input functions read. The reason of a failure names the column, never the value.
@@ -201,17 +183,58 @@ mod tests {
 
     #[test]
     fn without_a_key_rows_are_only_added() {
-        insta::assert_snapshot!(sql(&[], OnConflict::Ignore), @r"");
+        insta::assert_snapshot!(sql(&[], OnConflict::Ignore), @r#"
+        WITH input AS MATERIALIZED (
+          SELECT * FROM (
+            SELECT u0::text AS c0, CASE WHEN u1 IS NOT NULL THEN ARRAY(SELECT json_array_elements_text(u1::json)) END::text[] AS c1, u2::timestamp with time zone AS c2, ord
+            FROM unnest($1, $2, $3) WITH ORDINALITY AS texts (u0, u1, u2, ord)
+          ) AS typed
+        ), done AS (
+          INSERT INTO "analytics"."events" AS t ("event_id", "we""ird", "at")
+          SELECT c0, c1, c2 FROM input
+          RETURNING 1
+        )
+        SELECT count(*), NULL::bigint[] FROM done
+        "#);
     }
 
     #[test]
     fn ignoring_keeps_the_first_row_of_a_key() {
-        insta::assert_snapshot!(sql(&["event_id"], OnConflict::Ignore), @r"");
+        insta::assert_snapshot!(sql(&["event_id"], OnConflict::Ignore), @r#"
+        WITH input AS MATERIALIZED (
+          SELECT DISTINCT ON (c0, CASE WHEN c0 IS NULL THEN ord END) * FROM (
+            SELECT u0::text AS c0, CASE WHEN u1 IS NOT NULL THEN ARRAY(SELECT json_array_elements_text(u1::json)) END::text[] AS c1, u2::timestamp with time zone AS c2, ord
+            FROM unnest($1, $2, $3) WITH ORDINALITY AS texts (u0, u1, u2, ord)
+          ) AS typed
+          ORDER BY c0, CASE WHEN c0 IS NULL THEN ord END, ord
+        ), done AS (
+          INSERT INTO "analytics"."events" AS t ("event_id", "we""ird", "at")
+          SELECT c0, c1, c2 FROM input
+          ON CONFLICT ("event_id") DO NOTHING
+          RETURNING t."event_id" AS c0
+        )
+        SELECT count(*), CASE WHEN count(*) < 3 THEN (SELECT array_agg(ord) FROM input JOIN done USING (c0)) END FROM done
+        "#);
     }
 
     #[test]
     fn updating_by_time_keeps_the_newest_row_of_a_key() {
-        insta::assert_snapshot!(sql(&["event_id", "we\"ird"], OnConflict::Update { newer_by: Some("at".into()) }), @r"");
+        insta::assert_snapshot!(sql(&["event_id", "we\"ird"], OnConflict::Update { newer_by: Some("at".into()) }), @r#"
+        WITH input AS MATERIALIZED (
+          SELECT DISTINCT ON (c0, c1, CASE WHEN c0 IS NULL OR c1 IS NULL THEN ord END) * FROM (
+            SELECT u0::text AS c0, CASE WHEN u1 IS NOT NULL THEN ARRAY(SELECT json_array_elements_text(u1::json)) END::text[] AS c1, u2::timestamp with time zone AS c2, ord
+            FROM unnest($1, $2, $3) WITH ORDINALITY AS texts (u0, u1, u2, ord)
+          ) AS typed
+          ORDER BY c0, c1, CASE WHEN c0 IS NULL OR c1 IS NULL THEN ord END, c2 DESC NULLS LAST, CASE WHEN c2 IS NULL THEN -ord ELSE ord END
+        ), done AS (
+          INSERT INTO "analytics"."events" AS t ("event_id", "we""ird", "at")
+          SELECT c0, c1, c2 FROM input
+          ON CONFLICT ("event_id", "we""ird") DO UPDATE SET "at" = excluded."at"
+          WHERE excluded."at" > t."at" OR t."at" IS NULL
+          RETURNING t."event_id" AS c0, t."we""ird" AS c1
+        )
+        SELECT count(*), CASE WHEN count(*) < 3 THEN (SELECT array_agg(ord) FROM input JOIN done USING (c0, c1)) END FROM done
+        "#);
     }
 
     #[test]
