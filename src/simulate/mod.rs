@@ -136,7 +136,11 @@ impl Simulation {
             duplicate: false,
         };
         if twice {
-            let again = SimulatedEvent { time: later(event.time, SignedDuration::from_millis(dice.pause(20_000))), duplicate: true, ..event.clone() };
+            let again = SimulatedEvent {
+                time: later(event.time, SignedDuration::from_millis(dice.pause(20_000))),
+                duplicate: true,
+                ..event.clone()
+            };
             self.coming.push(Reverse(Coming { user: self.arrived, number, event: again }));
         }
         self.coming.push(Reverse(Coming { user: self.arrived, number, event }));
