@@ -10,7 +10,7 @@ mod tests;
 use std::cell::RefCell;
 
 pub use parse::{JsonError, JsonFault};
-pub(in crate::pipeline) use tape::{Cursor, Hint, Kind, Tape};
+pub(in crate::pipeline) use tape::{Cursor, Elements, Hint, Kind, Members, Tape};
 pub(in crate::pipeline) use write::{write_string, write_value};
 
 /// Checks that a payload is one JSON value by RFC 8259, as strictly as an event is. A key twice in one object is an error here too: sinks disagree on
