@@ -56,7 +56,11 @@ impl Kafka {
     }
 
     /// Another cluster, or other properties (over ours), with the same names: for a kafka sink. Brokers None: the same ones.
-    pub fn elsewhere(&self, brokers: Option<Vec<String>>, properties: impl IntoIterator<Item = (String, crate::config::Resolved)>) -> Kafka {
+    pub fn elsewhere(
+        &self,
+        brokers: Option<Vec<String>>,
+        properties: impl IntoIterator<Item = (String, crate::config::Resolved)>,
+    ) -> Kafka {
         let mut inner = Inner::clone(&self.inner);
         if let Some(brokers) = brokers {
             // Credentials of one cluster are not sent to another
@@ -182,6 +186,9 @@ impl Kafka {
             // A full queue waits this long before it fetches again: the default of a second would starve a small one
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "100");
+        if self.inner.embedded.is_some() {
+            config.set("session.timeout.ms", super::embedded::SESSION_MS.to_string()).set("heartbeat.interval.ms", "300");
+        }
         self.finish(config)
     }
 
@@ -247,7 +254,9 @@ impl KafkaError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            KafkaError::Denied { .. } => Some("grant this client's principal Read and Describe on topics and groups, Write and Create on owned topics"),
+            KafkaError::Denied { .. } => {
+                Some("grant this client's principal Read and Describe on topics and groups, Write and Create on owned topics")
+            }
             KafkaError::NoTopic { .. } => Some("create it, or run `analytica apply --topics`"),
             KafkaError::Lost { .. } => Some("the embedded broker is for demos and tests: feed it more slowly, or use a real Kafka"),
             _ => None,
@@ -274,7 +283,8 @@ mod tests {
     fn properties_of_the_user_win_and_do_not_follow_to_another_cluster() {
         let kafka = super::super::tests::unreachable();
         let secret = crate::config::Resolved::new("${secret:P}", "hunter2");
-        let mine = kafka.elsewhere(None, [("linger.ms".to_string(), crate::config::Resolved::new("7", "7")), ("sasl.password".to_string(), secret)]);
+        let mine = kafka
+            .elsewhere(None, [("linger.ms".to_string(), crate::config::Resolved::new("7", "7")), ("sasl.password".to_string(), secret)]);
         assert_eq!(mine.producer_config("p").get("linger.ms"), Some("7"));
         assert!(!format!("{mine:?}").contains("hunter2"));
         let other = mine.elsewhere(Some(vec!["other:9092".to_string()]), []);

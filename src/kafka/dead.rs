@@ -174,7 +174,8 @@ impl RejectedHeaders {
             message: String,
         }
         let read = Reader(headers);
-        let errors: Vec<Wire> = serde_json::from_str(read.text(name::ERRORS)?).map_err(|_| super::wire::bad(name::ERRORS, "not a list of errors"))?;
+        let errors: Vec<Wire> =
+            serde_json::from_str(read.text(name::ERRORS)?).map_err(|_| super::wire::bad(name::ERRORS, "not a list of errors"))?;
         Ok(RejectedHeaders {
             stage: read.text(name::STAGE)?.to_string(),
             reason: read.text(name::REASON)?.to_string(),

@@ -2,10 +2,12 @@
 //! records silently past that (a `Source` on it notices and fails), it has no admin API and no real transactions.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use rdkafka::ClientConfig;
+use rdkafka::bindings::{rd_kafka_handle_mock_cluster, rd_kafka_mock_group_initial_rebalance_delay_ms};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer as _};
 
 use super::client::{Kafka, KafkaError};
 use crate::config::{KafkaSettings, TopicSettings};
@@ -13,22 +15,31 @@ use crate::config::{KafkaSettings, TopicSettings};
 /// Bytes that a partition holds before its oldest records go.
 pub const PARTITION_BYTES: usize = 5 << 20;
 
-/// A broker inside this process; it lives as long as any clone, or any `Kafka` that points to it, does.
+/// The session timeout of groups here, milliseconds. The mock cluster ends a rebalance a second before it, whoever has joined by then.
+pub(super) const SESSION_MS: u32 = 3000;
+
+/// A broker inside this process; it lives as long as any clone, or any client or `Kafka` that points to it, does.
 #[derive(Clone)]
 pub struct Embedded {
-    cluster: Arc<Mutex<Cluster>>,
+    /// The client that the mock cluster lives in. It produces nothing.
+    home: Arc<BaseProducer>,
 }
-
-struct Cluster(MockCluster<'static, DefaultProducerContext>);
-
-// SAFETY: librdkafka's mock cluster API is thread-safe ("all mock cluster functions take the cluster's lock or send an operation to its own thread");
-// the wrapper lacks Send only because it holds a raw pointer. It is never shared: the mutex around it lets one thread at a time use it.
-unsafe impl Send for Cluster {}
 
 impl Embedded {
     pub fn start() -> Result<Embedded, KafkaError> {
-        let cluster = MockCluster::new(1).map_err(|source| KafkaError::new("start the embedded broker", source))?;
-        Ok(Embedded { cluster: Arc::new(Mutex::new(Cluster(cluster))) })
+        let doing = "start the embedded broker";
+        let home: BaseProducer =
+            ClientConfig::new().set("test.mock.num.brokers", "1").create().map_err(|source| KafkaError::new(doing, source))?;
+        // SAFETY: the handle is alive; the cluster it returns lives as long as the handle, and the call only sets a number in it. Without it, the
+        // first member of every group would wait three seconds for others.
+        unsafe {
+            let cluster = rd_kafka_handle_mock_cluster(home.client().native_ptr());
+            if cluster.is_null() {
+                return Err(KafkaError::new(doing, rdkafka::error::KafkaError::ClientCreation("no mock cluster was made".to_string())));
+            }
+            rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 100);
+        }
+        Ok(Embedded { home: Arc::new(home) })
     }
 
     /// Client settings that point here, everything else by default. The owned names are those of prefix `analytica`.
@@ -45,27 +56,32 @@ impl Embedded {
 
     /// These settings, but pointing here.
     pub fn kafka_with(&self, settings: &KafkaSettings, environment: &str) -> Kafka {
-        let brokers = vec![self.lock().0.bootstrap_servers()];
+        let brokers = self.cluster().map(|cluster| cluster.bootstrap_servers()).into_iter().collect();
         Kafka::new(&KafkaSettings { brokers, ..settings.clone() }, environment).on(self.clone())
     }
 
     /// Makes a topic. One that is there already is an error of librdkafka's (`TopicAlreadyExists`).
     pub fn create_topic(&self, topic: &str, partitions: u32) -> Result<(), KafkaError> {
-        let created = self.lock().0.create_topic(topic, partitions as i32, 1);
-        created.map_err(|source| KafkaError::new(format!("create topic {topic} on the embedded broker"), source))
+        let doing = || format!("create topic {topic} on the embedded broker");
+        let cluster = self.cluster().ok_or_else(|| gone(doing()))?;
+        cluster.create_topic(topic, partitions as i32, 1).map_err(|source| KafkaError::new(doing(), source))
     }
 
     /// Takes the broker down, or back up: clients see it as unreachable.
     pub fn set_down(&self, down: bool) -> Result<(), KafkaError> {
-        let cluster = self.lock();
-        let done = if down { cluster.0.broker_down(1) } else { cluster.0.broker_up(1) };
-        done.map_err(|source| KafkaError::new("take the embedded broker down or up", source))
+        let doing = "take the embedded broker down or up";
+        let cluster = self.cluster().ok_or_else(|| gone(doing.to_string()))?;
+        let done = if down { cluster.broker_down(1) } else { cluster.broker_up(1) };
+        done.map_err(|source| KafkaError::new(doing, source))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Cluster> {
-        // A panic under this lock leaves nothing half done: each call is one call of librdkafka
-        self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cluster(&self) -> Option<MockCluster<'_, DefaultProducerContext>> {
+        self.home.client().mock_cluster()
     }
+}
+
+fn gone(doing: String) -> KafkaError {
+    KafkaError::new(doing, rdkafka::error::KafkaError::Canceled)
 }
 
 impl fmt::Debug for Embedded {

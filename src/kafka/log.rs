@@ -28,9 +28,9 @@ impl Problems {
         let code = error.rdkafka_error_code();
         // Reasons of connections hold times and so differ each time; that of a topic names it
         let key = match code {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                reason.to_string()
-            }
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::TopicAuthorizationFailed,
+            ) => reason.to_string(),
             code => format!("{code:?}"),
         };
         if !self.is_news(key) {
@@ -41,7 +41,11 @@ impl Problems {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 tracing::warn!(client, "waiting for a topic that does not exist: {reason}");
             }
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => {
                 tracing::error!(client, "Kafka does not allow it: {reason}");
             }
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve) => {
@@ -70,7 +74,9 @@ impl Problems {
     pub(super) fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let client = self.client.as_str();
         match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => tracing::error!(target: "librdkafka", client, "{facility}: {message}"),
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(target: "librdkafka", client, "{facility}: {message}")
+            }
             // Errors come through `error` as well, once each
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
                 tracing::debug!(target: "librdkafka", client, "{facility}: {message}");

@@ -93,7 +93,9 @@ impl Producer {
     fn build(kafka: &Kafka, role: &str, on_too_large: Option<OnTooLarge>) -> Result<Producer, KafkaError> {
         let on_too_large = Arc::new(on_too_large);
         let live = Live::start(kafka, role, &on_too_large)?;
-        Ok(Producer { inner: Arc::new(Inner { kafka: kafka.clone(), role: role.to_string(), on_too_large, live: ArcSwap::from_pointee(live) }) })
+        Ok(Producer {
+            inner: Arc::new(Inner { kafka: kafka.clone(), role: role.to_string(), on_too_large, live: ArcSwap::from_pointee(live) }),
+        })
     }
 
     /// Produces one record and waits for the broker's acknowledgement, however long that takes.
@@ -191,9 +193,9 @@ impl fmt::Debug for Producer {
 impl Live {
     fn start(kafka: &Kafka, role: &str, on_too_large: &Arc<Option<OnTooLarge>>) -> Result<Live, KafkaError> {
         let fatal = Arc::new(AtomicBool::new(false));
-        let context =
-            Context { problems: Problems::new(role), on_too_large: Arc::downgrade(on_too_large), fatal: Arc::clone(&fatal), embedded: kafka.embedded().cloned() };
-        let client = kafka.producer_config(role).create_with_context(context).map_err(|source| KafkaError::new("start a producer", source))?;
+        let context = Context { problems: Problems::new(role), on_too_large: Arc::downgrade(on_too_large), fatal: Arc::clone(&fatal) };
+        let client =
+            kafka.producer_config(role).create_with_context(context).map_err(|source| KafkaError::new("start a producer", source))?;
         Ok(Live { client: Some(client), fatal })
     }
 }
@@ -214,8 +216,6 @@ struct Context {
     problems: Problems,
     on_too_large: Weak<Option<OnTooLarge>>,
     fatal: Arc<AtomicBool>,
-    /// Keeps the embedded broker alive as long as this client.
-    embedded: Option<super::embedded::Embedded>,
 }
 
 impl ClientContext for Context {
@@ -242,7 +242,9 @@ impl ProducerContext for Context {
         let bytes = message.payload_len() + message.key_len();
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::MessageSizeTooLarge) {
             // Purged: the producer was closed under it, its owner knows
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PurgeQueue) && error.rdkafka_error_code() != Some(RDKafkaErrorCode::PurgeInflight) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PurgeQueue)
+                && error.rdkafka_error_code() != Some(RDKafkaErrorCode::PurgeInflight)
+            {
                 self.problems.trouble(&format!("produce to {}", message.topic()), error);
             }
             completion.fail(KafkaError::new(format!("produce to {}", message.topic()), error.clone()).into());

@@ -164,9 +164,8 @@ pub(super) mod tests {
             (".*", prop::collection::vec((".*", ".*"), 0..3)).prop_map(|(path, headers)| {
                 Target::Request(RequestTarget { method: Method::Put, path, headers, body: BodyForm::Batch })
             }),
-            (".*", prop::collection::vec(".*", 0..3), prop::option::of(".*")).prop_map(|(name, key, newer_by)| {
-                Target::Table(Table { name, key, on_conflict: OnConflict::Update { newer_by } })
-            }),
+            (".*", prop::collection::vec(".*", 0..3), prop::option::of(".*"))
+                .prop_map(|(name, key, newer_by)| { Target::Table(Table { name, key, on_conflict: OnConflict::Update { newer_by } }) }),
         ]
     }
 
@@ -175,8 +174,12 @@ pub(super) mod tests {
     }
 
     pub(in crate::kafka) fn origin() -> impl Strategy<Value = Origin> {
-        ("[a-zA-Z0-9._-]{1,40}", 0..i32::MAX, 0..i64::MAX, -1..i64::MAX)
-            .prop_map(|(topic, partition, offset, timestamp_ms)| Origin { topic: topic.into(), partition, offset, timestamp_ms })
+        ("[a-zA-Z0-9._-]{1,40}", 0..i32::MAX, 0..i64::MAX, -1..i64::MAX).prop_map(|(topic, partition, offset, timestamp_ms)| Origin {
+            topic: topic.into(),
+            partition,
+            offset,
+            timestamp_ms,
+        })
     }
 
     pub(in crate::kafka) fn time() -> impl Strategy<Value = Timestamp> {

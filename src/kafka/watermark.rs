@@ -82,10 +82,7 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            (prop_oneof![Just(0i64), 0..4i64]).prop_map(|gap| Step::Take { gap }),
-            (0..64usize).prop_map(|nth| Step::Done { nth }),
-        ]
+        prop_oneof![(prop_oneof![Just(0i64), 0..4i64]).prop_map(|gap| Step::Take { gap }), (0..64usize).prop_map(|nth| Step::Done { nth }),]
     }
 
     proptest! {

@@ -39,8 +39,27 @@ pub(super) mod name {
 
     /// All of them, to give a name that was read its static form again.
     pub const ALL: [&str; 21] = [
-        ID, EVENT, EVENT_VERSION, SOURCE, ROUTE, SINK, TARGET, ORIGIN, EVENT_TIME, REVISION, ORIGINAL, CONSUMER, STAGE, REASON, ERROR, ATTEMPTS, ANSWER, TIME,
-        ERRORS, GIT_COMMIT, CUT,
+        ID,
+        EVENT,
+        EVENT_VERSION,
+        SOURCE,
+        ROUTE,
+        SINK,
+        TARGET,
+        ORIGIN,
+        EVENT_TIME,
+        REVISION,
+        ORIGINAL,
+        CONSUMER,
+        STAGE,
+        REASON,
+        ERROR,
+        ATTEMPTS,
+        ANSWER,
+        TIME,
+        ERRORS,
+        GIT_COMMIT,
+        CUT,
     ];
 }
 
@@ -87,7 +106,10 @@ impl<'a> Reader<'a> {
     pub(super) fn maybe_sink(&self) -> Result<Option<SinkKind>, BadQueueRecord> {
         let Some(text) = self.maybe_text(name::SINK)? else { return Ok(None) };
         let all = [SinkKind::Http, SinkKind::Warehouse, SinkKind::Kafka, SinkKind::File, SinkKind::Queue];
-        all.into_iter().find(|kind| kind.name() == text).map(Some).ok_or_else(|| bad(name::SINK, "not a type of sink that this version knows"))
+        all.into_iter()
+            .find(|kind| kind.name() == text)
+            .map(Some)
+            .ok_or_else(|| bad(name::SINK, "not a type of sink that this version knows"))
     }
 
     pub(super) fn sink(&self) -> Result<SinkKind, BadQueueRecord> {

@@ -18,6 +18,8 @@ use crate::kafka::ticket::Lease;
 
 /// How long a partition that is taken away may hold the rebalance up: nine times less than the default session timeout (45 s), and heartbeats go on.
 const REVOKE_DRAIN: Duration = Duration::from_secs(5);
+/// The same on the embedded broker, whose sessions are shorter.
+const REVOKE_DRAIN_EMBEDDED: Duration = Duration::from_secs(1);
 
 /// All partitions of one source, shared by its poll thread, its callbacks (called on that thread) and its handle.
 #[derive(Debug, Default)]
@@ -209,7 +211,7 @@ impl Context {
             tracing::warn!(?partitions, "partitions lost: their records come again");
         } else {
             if !self.stopping.load(Ordering::Acquire) {
-                let deadline = Instant::now() + REVOKE_DRAIN;
+                let deadline = Instant::now() + if self.embedded.is_some() { REVOKE_DRAIN_EMBEDDED } else { REVOKE_DRAIN };
                 while held.iter().any(|held| held.lease.lock().outstanding > 0) && Instant::now() < deadline {
                     std::thread::sleep(Duration::from_millis(2));
                 }

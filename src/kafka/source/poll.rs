@@ -44,8 +44,24 @@ pub(super) struct Poll<T> {
 }
 
 impl<T: FnMut(Message)> Poll<T> {
-    pub(super) fn new(consumer: BaseConsumer<Context>, leases: Arc<Leases>, control: Arc<Control>, options: SourceOptions, take: T) -> Poll<T> {
-        Poll { consumer, leases, control, options, take, last: None, next_commit: Instant::now() + COMMIT_INTERVAL, full: false, busy: false }
+    pub(super) fn new(
+        consumer: BaseConsumer<Context>,
+        leases: Arc<Leases>,
+        control: Arc<Control>,
+        options: SourceOptions,
+        take: T,
+    ) -> Poll<T> {
+        Poll {
+            consumer,
+            leases,
+            control,
+            options,
+            take,
+            last: None,
+            next_commit: Instant::now() + COMMIT_INTERVAL,
+            full: false,
+            busy: false,
+        }
     }
 
     pub(super) fn run(mut self) -> Result<(), KafkaError> {
@@ -70,7 +86,14 @@ impl<T: FnMut(Message)> Poll<T> {
                 match self.consumer.poll(wait) {
                     Some(Ok(message)) if stop_by.is_none() => {
                         let limit = self.options.max_in_flight;
-                        let full = accept(&self.leases, &mut self.last, &message, limit, self.consumer.context().embedded.is_some(), &mut self.take)?;
+                        let full = accept(
+                            &self.leases,
+                            &mut self.last,
+                            &message,
+                            limit,
+                            self.consumer.context().embedded.is_some(),
+                            &mut self.take,
+                        )?;
                         taken += 1;
                         if full || self.leases.bytes.load(Ordering::Relaxed) >= self.options.max_in_flight_bytes {
                             break;
@@ -79,7 +102,10 @@ impl<T: FnMut(Message)> Poll<T> {
                     // Stopping: it stays uncommitted, somebody else takes it
                     Some(Ok(_)) => break,
                     Some(Err(ClientError::MessageConsumptionFatal(code))) => {
-                        return Err(KafkaError::new(format!("consume as group {}", self.options.group), ClientError::MessageConsumptionFatal(code)));
+                        return Err(KafkaError::new(
+                            format!("consume as group {}", self.options.group),
+                            ClientError::MessageConsumptionFatal(code),
+                        ));
                     }
                     // The context's `error` has logged it; librdkafka goes on by itself
                     Some(Err(_)) | None => break,
@@ -93,7 +119,11 @@ impl<T: FnMut(Message)> Poll<T> {
                 let outstanding: usize = self.leases.table().values().map(|held| held.lease.lock().outstanding).sum();
                 if outstanding == 0 || Instant::now() >= by {
                     if outstanding > 0 {
-                        tracing::warn!(group = self.options.group, records = outstanding, "stopped before all was done: these records come again");
+                        tracing::warn!(
+                            group = self.options.group,
+                            records = outstanding,
+                            "stopped before all was done: these records come again"
+                        );
                     }
                     return Ok(());
                 }
@@ -128,8 +158,14 @@ impl<T: FnMut(Message)> Poll<T> {
             if let Some((position, not_before)) = held.rewinding {
                 self.busy = true;
                 // As in `positions`: an offset of a record is always a valid one
-                if now >= not_before && due.add_partition_offset(&held.lease.topic, held.lease.partition, Offset::Offset(position)).is_err() {
-                    tracing::error!(topic = &*held.lease.topic, partition = held.lease.partition, position, "cannot name the offset to go back to");
+                if now >= not_before && due.add_partition_offset(&held.lease.topic, held.lease.partition, Offset::Offset(position)).is_err()
+                {
+                    tracing::error!(
+                        topic = &*held.lease.topic,
+                        partition = held.lease.partition,
+                        position,
+                        "cannot name the offset to go back to"
+                    );
                 }
             }
         }
@@ -142,7 +178,12 @@ impl<T: FnMut(Message)> Poll<T> {
                 for element in sought.elements() {
                     let Some(held) = table.get_mut(&(element.topic().into(), element.partition())) else { continue };
                     if let (Ok(()), Some((position, _))) = (element.error(), held.rewinding.take()) {
-                        tracing::warn!(topic = element.topic(), partition = element.partition(), offset = position, "went back: an output could not be produced");
+                        tracing::warn!(
+                            topic = element.topic(),
+                            partition = element.partition(),
+                            offset = position,
+                            "went back: an output could not be produced"
+                        );
                         let lease = &held.lease;
                         held.lease = Lease::new(Arc::clone(&lease.topic), lease.partition, Some(position), Arc::clone(&self.leases.bytes));
                         held.rewound = Some(now);

@@ -25,7 +25,13 @@ impl Fixture {
 
     async fn produce(&self, partition: i32, values: std::ops::Range<usize>) {
         for value in values {
-            let output = Output { topic: "events".into(), partition, key: None, value: value.to_string().into_bytes(), headers: vec![("n", b"1".to_vec())] };
+            let output = Output {
+                topic: "events".into(),
+                partition,
+                key: None,
+                value: value.to_string().into_bytes(),
+                headers: vec![("n", b"1".to_vec())],
+            };
             self.producer.produce(output).await.expect("the embedded broker takes it");
         }
     }
@@ -169,7 +175,8 @@ async fn a_partition_that_moves_commits_what_is_done_and_nothing_is_lost() {
     let moved: Vec<Message> = held.extract_if(.., |message| token(message)).collect();
     let mut expected: Vec<(i32, usize)> = moved.iter().map(|message| (message.origin.partition, value(message))).collect();
     drop(moved);
-    let mut seen: Vec<(i32, usize)> = (0..expected.len()).map(|_| next(&others)).map(|message| (message.origin.partition, value(&message))).collect();
+    let mut seen: Vec<(i32, usize)> =
+        (0..expected.len()).map(|_| next(&others)).map(|message| (message.origin.partition, value(&message))).collect();
     seen.sort_unstable();
     expected.sort_unstable();
     assert_eq!(seen, expected);
@@ -211,7 +218,13 @@ async fn records_that_the_embedded_broker_dropped_are_a_failure() {
 async fn a_panic_of_the_taker_is_a_failure_and_not_silence() {
     let fixture = Fixture::new(1);
     fixture.produce(0, 0..1).await;
-    let options = SourceOptions { group: "g".into(), topics: vec!["events".into()], start: Start::Earliest, max_in_flight: 1, max_in_flight_bytes: 1 };
+    let options = SourceOptions {
+        group: "g".into(),
+        topics: vec!["events".into()],
+        start: Start::Earliest,
+        max_in_flight: 1,
+        max_in_flight_bytes: 1,
+    };
     let source = Source::start(&fixture.kafka, options, |_| panic!("of the test")).expect("the source starts");
     let failed = tokio::time::timeout(DEADLINE, source.failed()).await.expect("it fails");
     assert!(failed.to_string().contains("of the test"), "{failed}");
