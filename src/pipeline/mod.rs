@@ -1,6 +1,14 @@
 //! Config set → compiled pipeline: a pure function from a record to an outcome. No I/O, no clock but the one passed in.
 
+mod envelope;
+mod event;
+mod ids;
+mod json;
 mod outcome;
+mod schema;
 pub mod template;
 
+pub use event::Event;
+pub use ids::{EVENT_NAMESPACE, ORIGIN_HEADER, ORIGIN_NAMESPACE, origin_text, parse_origin};
+pub use json::{JsonError, JsonFault, check_json};
 pub use outcome::*;
