@@ -2,6 +2,7 @@
 
 mod envelope;
 mod event;
+mod expression;
 mod ids;
 mod json;
 mod outcome;
