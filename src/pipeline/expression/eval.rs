@@ -5,8 +5,9 @@ use minijinja::{Error, State, Value};
 
 use super::found::{Found, Type};
 use super::operators;
-use super::{Arguments, Node, Offset, Root, Step, View};
+use super::{Arguments, Node, Offset, Root, Step};
 use crate::pipeline::json::Kind;
+use crate::pipeline::view::View;
 
 /// Where in the text it failed, and why.
 type Failed = (Offset, String);
@@ -63,7 +64,7 @@ pub(super) fn evaluate<'a>(node: &Node, view: &View<'a>) -> Result<Found<'a>, Fa
             if input.is_null() && !matches!(&**name, "default" | "d") {
                 return Ok(Found::NULL);
             }
-            let arguments = collect(Some(input.into_value(view.event)), arguments, view)?;
+            let arguments = collect(Some(input.into_value(view.event())), arguments, view)?;
             called(&format!("the filter `{name}`"), *at, in_state(view, |state| state.apply_filter(name, &arguments)))?
         }
         Node::Test { name, input, arguments, at } => {
@@ -73,7 +74,7 @@ pub(super) fn evaluate<'a>(node: &Node, view: &View<'a>) -> Result<Found<'a>, Fa
                 ("undefined" | "none", null) => return Ok(truth(null)),
                 _ => {}
             }
-            let arguments = collect(Some(input.into_value(view.event)), arguments, view)?;
+            let arguments = collect(Some(input.into_value(view.event())), arguments, view)?;
             called(&format!("the test `{name}`"), *at, in_state(view, |state| state.perform_test(name, &arguments).map(Value::from)))?
         }
         Node::Function { name, function, arguments, at } => {
@@ -85,7 +86,7 @@ pub(super) fn evaluate<'a>(node: &Node, view: &View<'a>) -> Result<Found<'a>, Fa
             if input.is_null() {
                 return Ok(Found::NULL);
             }
-            let input = input.into_value(view.event);
+            let input = input.into_value(view.event());
             let arguments = collect(None, arguments, view)?;
             called(&format!("the method `{name}`"), *at, in_state(view, |state| input.call_method(state, name, &arguments)))?
         }
@@ -93,13 +94,13 @@ pub(super) fn evaluate<'a>(node: &Node, view: &View<'a>) -> Result<Found<'a>, Fa
 }
 
 fn value(node: &Node, view: &View<'_>) -> Result<Value, Failed> {
-    Ok(evaluate(node, view)?.into_value(view.event))
+    Ok(evaluate(node, view)?.into_value(view.event()))
 }
 
 fn start<'a>(root: Root, view: &View<'a>) -> Found<'a> {
     match root {
-        Root::Event => Found::Tape(view.event.root()),
-        Root::Meta => Found::Value((view.meta)()),
+        Root::Event => Found::Tape(view.event().root()),
+        Root::Meta => Found::Value(view.seen.meta()),
         Root::Consumer => Found::Value(view.consumer.clone()),
         Root::DeliveryId => view.scope().root("delivery_id").map_or(Found::NULL, Found::Value),
         Root::Item => view.element.as_ref().map_or(Found::NULL, |(item, _)| item.clone()),
@@ -148,7 +149,7 @@ fn concat<'a>(left: &Found<'a>, right: &Found<'a>, view: &View<'a>) -> Result<Fo
     }
     let text = |side: &Found<'a>| match side.kind() {
         Type::List | Type::Object | Type::Other => Err(format!("`~` cannot put {} into a string", side.type_name())),
-        _ => side.text(view.event).map(std::borrow::Cow::into_owned).ok_or_else(|| "`~` met a number that is not finite".to_owned()),
+        _ => side.text(view.event()).map(std::borrow::Cow::into_owned).ok_or_else(|| "`~` met a number that is not finite".to_owned()),
     };
     Ok(Found::Value(Value::from(text(left)? + &text(right)?)))
 }

@@ -14,18 +14,15 @@ mod compile;
 mod eval;
 mod found;
 mod operators;
+mod types;
 
 #[cfg(test)]
 mod tests;
 
-use std::cell::OnceCell;
-use std::sync::Arc;
-
 use minijinja::Value;
 
-use super::event::Event;
 use super::json::Hint;
-use super::template::{Scope, Templates};
+use super::view::View;
 use crate::config::{Located, Place};
 
 pub(super) use compile::{Available, compile};
@@ -46,24 +43,6 @@ pub(super) struct Expression {
 pub(super) struct Failure {
     pub at: Place,
     pub message: String,
-}
-
-/// What an expression sees of one event and delivery. The two cells are filled by the first one who needs what is in them.
-pub(super) struct View<'a> {
-    pub event: &'a Arc<Event>,
-    pub templates: &'a Templates,
-    /// The element and its number, under `each`.
-    pub element: Option<(Found<'a>, usize)>,
-    pub consumer: &'a Value,
-    pub meta: &'a dyn Fn() -> Value,
-    pub scope: &'a dyn Fn() -> Scope,
-    pub made_scope: OnceCell<Scope>,
-}
-
-impl View<'_> {
-    pub fn scope(&self) -> &Scope {
-        self.made_scope.get_or_init(self.scope)
-    }
 }
 
 /// What a path starts from.
