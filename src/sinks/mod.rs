@@ -1,5 +1,12 @@
 //! What a sink is: it takes a batch of one target and answers one verdict a record. It knows nothing of offsets, retries or queues.
 
+mod file;
+mod http;
+mod kafka;
+mod refusal;
+pub mod warehouse;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +14,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use crate::pipeline::Target;
+use crate::config::{Delivery, SinkSettings};
+use crate::kafka::Kafka;
+use crate::pipeline::{TableDefinition, Target};
 
 /// One delivery of a batch.
 #[derive(Debug, Clone)]
@@ -68,4 +77,36 @@ pub trait Sink: Send + Sync {
 
     /// Gets the sink ready (connect, migrate). Called before the first batch and again after a refusal that blamed the configuration.
     fn prepare(&self) -> BoxFuture<'_, Result<(), Refusal>>;
+}
+
+/// Why a sink cannot be made of its settings. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SinkError {
+    #[error("consumer {consumer}: sink.{setting}: {reason}")]
+    Setting { consumer: String, setting: String, reason: String },
+}
+
+impl SinkError {
+    fn setting(consumer: &str, setting: impl Into<String>, reason: impl Into<String>) -> SinkError {
+        SinkError::Setting { consumer: consumer.to_owned(), setting: setting.into(), reason: reason.into() }
+    }
+}
+
+/// Makes the sink of the consumer `name`: cheap and without I/O, which begins with `Sink::prepare`. `tables` are what a warehouse's definition wants its tables
+/// to be; paths are relative to `root`, the config root. None for a queue sink: others read that topic, so there is nothing to deliver and no worker for it.
+pub fn connect(
+    name: &str,
+    settings: &SinkSettings,
+    tables: Vec<TableDefinition>,
+    delivery: &Delivery,
+    root: &Path,
+    kafka: &Kafka,
+) -> Result<Option<Arc<dyn Sink>>, SinkError> {
+    Ok(match settings {
+        SinkSettings::Http(settings) => Some(Arc::new(http::Http::new(name, settings, delivery)?)),
+        SinkSettings::Warehouse(settings) => Some(warehouse::connect(name, settings, tables, delivery, root)?),
+        SinkSettings::Kafka(settings) => Some(Arc::new(kafka::Topics::new(name, settings, delivery, kafka)?)),
+        SinkSettings::File(settings) => Some(Arc::new(file::Files::new(settings, root))),
+        SinkSettings::Queue => None,
+    })
 }
