@@ -2,7 +2,18 @@
 
 mod bisect;
 mod breaker;
+mod call;
+mod dead;
+mod engine;
 mod lanes;
 mod rate;
+mod record;
 mod retry;
+mod settle;
+mod status;
 mod streak;
+
+pub use dead::{DeadLetters, Letter, Reason};
+pub use engine::{Command, Engine, EngineParts};
+pub use record::{Ack, Entry, Incoming, Unreadable};
+pub use status::DeliveryState;
