@@ -9,6 +9,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::findings::{Located, Place};
+use super::node::Node;
 use super::text::{Resolved, Text};
 
 /// SHA-256 of a set's canonical manifest, in lower-case hex.
@@ -365,11 +366,14 @@ pub struct Queue {
     pub key: Option<Located<String>>,
 }
 
-/// The delivery section with its variables unresolved; `Consumer::configure` turns it into `Delivery`.
+/// The sink and delivery sections as written, variables unresolved; `Consumer::configure` turns them into `Configured`.
 #[derive(Debug, Clone)]
 pub struct DeliverySection {
-    /// Filled by `config`; opaque to everybody else.
-    pub(super) keep: Arc<dyn std::any::Any + Send + Sync>,
+    pub(super) keep_event: bool,
+    pub(super) sink: Arc<Node>,
+    pub(super) delivery: Option<Arc<Node>>,
+    /// The whole definition, its environment laid over it, without places: what `diff` compares.
+    pub(super) definition: Arc<serde_json::Value>,
 }
 
 /// How a consumer's queue is delivered.

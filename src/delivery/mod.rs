@@ -1,1 +1,19 @@
-//! delivery
+//! Queue → batch → sink: ordering, retry, breaker, bisecting, dead letters. One worker a consumer; it knows no pipeline beyond a queue record's headers.
+
+mod bisect;
+mod breaker;
+mod call;
+mod dead;
+mod engine;
+mod lanes;
+mod rate;
+mod record;
+mod retry;
+mod settle;
+mod status;
+mod streak;
+
+pub use dead::{DeadLetters, Letter, Reason};
+pub use engine::{Command, Engine, EngineParts};
+pub use record::{Ack, Entry, Incoming, Unreadable};
+pub use status::DeliveryState;

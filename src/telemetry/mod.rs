@@ -1,5 +1,13 @@
 //! Logs, metrics and the admin HTTP server.
 
+mod admin;
+mod logs;
 mod metrics;
+mod recorder;
+mod snapshot;
 
-pub use metrics::Metrics;
+pub use admin::{Admin, AdminError, Readiness};
+pub use logs::{LogError, LogFormat, init_logs};
+pub use metrics::{DELIVERY_STATES, Metrics};
+pub use recorder::Recorder;
+pub use snapshot::Snapshot;
