@@ -81,12 +81,6 @@ impl Kafka {
         self.inner.embedded.as_ref()
     }
 
-    /// The same for other brokers (None: these) and with more librdkafka properties, over those that are set: a kafka sink's own cluster. With other brokers
-    /// the properties of analytica.yaml do not come along: its credentials are for its own cluster.
-    pub fn elsewhere(&self, brokers: Option<Vec<String>>, properties: indexmap::IndexMap<String, crate::config::Resolved>) -> Kafka {
-        todo!()
-    }
-
     /// `<prefix>.<env>.queue.<consumer>`
     pub fn queue_topic(&self, consumer: &str) -> Arc<str> {
         format!("{}.queue.{consumer}", self.inner.stem).into()
