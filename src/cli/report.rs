@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde_json::json;
 
+use super::Exit;
 use crate::config::{CLEAR_SECRET, Finding, Findings, Severity};
 
 /// Where findings are printed.
@@ -33,10 +35,26 @@ pub fn print(
     }
 }
 
-/// Whether stdout is a terminal that shows colours; NO_COLOR is honoured.
-pub fn colour() -> bool {
+/// Whether a stream is a terminal that shows colours; NO_COLOR is honoured.
+pub fn colour_on(stream: &dyn IsTerminal) -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    io::stdout().is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+    stream.is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Says on stderr why a verb cannot start: findings about the files of `root`.
+pub fn refuse(root: &Path, findings: &Findings) -> anyhow::Result<Exit> {
+    let renderer = if colour_on(&io::stderr()) { Renderer::styled() } else { Renderer::plain() };
+    let mut err = io::stderr().lock();
+    for finding in findings.iter() {
+        writeln!(err, "{}\n", human(finding, read(root, &finding.at.file).as_deref(), &renderer))?;
+    }
+    Ok(Exit::Failure)
+}
+
+/// The text of a file of a root, as far as it is text.
+pub fn read(root: &Path, file: &str) -> Option<String> {
+    // A finding about a file that is not there, or about a setting, has no snippet.
+    std::fs::read(root.join(file)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// `3 errors, 1 warning in 214 files`
