@@ -251,6 +251,11 @@ impl KafkaError {
         }
     }
 
+    /// It was given up on our side: its partition was taken away, or we are stopping.
+    pub(crate) fn from_cancelled(doing: impl Into<String>) -> KafkaError {
+        KafkaError::Client { doing: doing.into(), source: rdkafka::error::KafkaError::Canceled }
+    }
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
