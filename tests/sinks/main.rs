@@ -5,6 +5,7 @@ mod http;
 mod kafka;
 mod postgres;
 mod sqlite;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
