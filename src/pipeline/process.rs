@@ -230,7 +230,7 @@ fn replayed(record: &Record<'_>) -> Option<Origin> {
 fn build(set: &ConfigSet) -> (Pipeline, Findings) {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     let mut findings = Findings::default();
-    let sources = Sources::compile(set, &mut findings);
+    let sources = Sources::compile(set);
     let schemas = schema::compile(set, &mut findings);
     let (mut templates, more) = Templates::compile(&set.transforms, set.limits.max_payload_bytes);
     findings.extend(more);

@@ -13,9 +13,7 @@ use super::schema::{Compiled, EventSchema};
 use super::target::TargetPlan;
 use super::template::{ROOTS, TemplateId, Templates, consumer_value};
 use super::{RouteInfo, Target};
-use crate::config::{
-    Column, ColumnValue, ConfigSet, Consumer, ConsumerState, EventPattern, Finding, Findings, Located, Place, Render, Route,
-};
+use crate::config::{Column, ColumnValue, ConfigSet, Consumer, ConsumerState, EventPattern, Findings, Located, Place, Render, Route};
 
 /// One route, ready to render.
 #[derive(Debug)]
@@ -90,9 +88,9 @@ pub(super) struct Matcher {
 }
 
 impl Matcher {
-    /// None where the glob is none: a finding says so.
+    /// None where the glob is none: `config` says so.
     pub fn new(pattern: &EventPattern) -> Option<Matcher> {
-        let glob = Glob::new(&pattern.glob).ok()?.compile_matcher(); // `patterns` has made a finding of it
+        let glob = Glob::new(&pattern.glob).ok()?.compile_matcher(); // `config` has made a finding of it
         Some(Matcher { glob, version: pattern.version })
     }
 
@@ -120,10 +118,10 @@ pub(super) fn plan(set: &ConfigSet, schemas: Compiled, templates: &mut Templates
                 route: route.name.clone(),
                 sink: consumer.sink.kind(),
                 partitions: consumer.queue.partitions,
-                keep_event: true,
+                keep_event: consumer.keep_event(),
             });
             infos.push(info.clone());
-            let matchers = patterns(set, route, findings);
+            let matchers = route.events.iter().filter_map(|pattern| Matcher::new(&pattern.value)).collect();
             let Some(compiled) = compile_route(set, consumer, route, info, value.clone(), key.clone(), templates, findings) else {
                 continue;
             };
@@ -133,39 +131,6 @@ pub(super) fn plan(set: &ConfigSet, schemas: Compiled, templates: &mut Templates
         }
     }
     Routes { infos, plans: plans(set, schemas, &active) }
-}
-
-fn patterns(set: &ConfigSet, route: &Route, findings: &mut Findings) -> Vec<Matcher> {
-    let mut matchers = Vec::new();
-    for pattern in &route.events {
-        let Some(matcher) = Matcher::new(&pattern.value) else {
-            findings.push(Finding::error("event-pattern", pattern.at.clone(), format!("`{}` is not an event pattern", pattern.value.glob)));
-            continue;
-        };
-        let known = || set.events.values().flat_map(|event| event.versions.keys().map(|version| (&event.name, *version)));
-        if !known().any(|(name, version)| matcher.takes(name, version)) {
-            findings.push(unmatched(set, pattern));
-        }
-        matchers.push(matcher);
-    }
-    matchers
-}
-
-fn unmatched(set: &ConfigSet, pattern: &Located<EventPattern>) -> Finding {
-    let EventPattern { glob, version } = &pattern.value;
-    let written = version.map_or_else(|| glob.clone(), |version| format!("{glob}@{version}"));
-    let finding =
-        Finding::error("unknown-event", pattern.at.clone(), format!("no schema is matched by `{written}`")).width(written.chars().count());
-    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(name, glob);
-    match set.events.keys().max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
-        Some(near) if **near == **glob => {
-            let versions: Vec<String> =
-                set.events.get(near).into_iter().flat_map(|event| event.versions.keys()).map(u32::to_string).collect();
-            finding.hint(format!("`{near}` has version {}", versions.join(", ")))
-        }
-        Some(near) if likeness(near) >= 0.6 => finding.hint(format!("did you mean `{near}`?")),
-        _ => finding.hint("an event is known once `schemas/<event>/1.json` is there"),
-    }
 }
 
 #[allow(clippy::too_many_arguments)] // one place that brings all rooms' parts of a route together
@@ -213,17 +178,8 @@ fn transform(
     templates: &Templates,
     findings: &mut Findings,
 ) -> Option<Rendering> {
-    if !set.transforms.contains_key(name.value.as_str()) {
-        let likeness = |known: &str| strsim::normalized_damerau_levenshtein(known, &name.value);
-        let near = set.transforms.values().filter(|t| !t.is_partial()).map(|t| &t.name).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-        let finding = Finding::error("missing-transform", name.at.clone(), format!("there is no transform `{}`", name.value))
-            .width(name.value.chars().count());
-        findings.push(match near {
-            Some(near) if likeness(near) >= 0.6 => finding.hint(format!("did you mean `{near}`?")),
-            _ => finding.hint(format!("it would be the file `transforms/{}`", name.value)),
-        });
-        return None;
-    }
+    // One that is missing is `config`'s finding.
+    set.transforms.get(name.value.as_str())?;
     findings.extend(templates.check(&name.value, &roots(available)));
     // Without one, what is wrong with it is among the findings already.
     templates.template(&name.value).map(|template| Rendering::Transform { template, at: name.at.clone() })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use globset::{Glob, GlobMatcher};
 
 use super::envelope::EnvelopeReader;
-use crate::config::{ConfigSet, Finding, Findings};
+use crate::config::ConfigSet;
 
 #[derive(Debug)]
 pub(super) struct EventSource {
@@ -22,7 +22,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub fn compile(set: &ConfigSet, findings: &mut Findings) -> Sources {
+    pub fn compile(set: &ConfigSet) -> Sources {
         let mut compiled = Sources::default();
         for source in &set.sources {
             let index = compiled.sources.len();
@@ -32,11 +32,9 @@ impl Sources {
                     compiled.exact.entry(topic.value.clone()).or_insert(index);
                     continue;
                 }
-                match Glob::new(&topic.value) {
-                    Ok(glob) => compiled.patterns.push((glob.compile_matcher(), index)),
-                    Err(error) => {
-                        findings.push(Finding::error("topic-pattern", topic.at.clone(), format!("not a topic pattern: {}", error.kind())))
-                    }
+                // One that is no pattern is `config`'s finding.
+                if let Ok(glob) = Glob::new(&topic.value) {
+                    compiled.patterns.push((glob.compile_matcher(), index));
                 }
             }
         }
