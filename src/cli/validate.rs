@@ -21,8 +21,8 @@ pub struct ValidateArgs {
     pub format: Format,
 }
 
-/// Prints everything that is wrong. `Exit::Failed` where anything is an error.
-pub fn run(args: &ValidateArgs, common: &Common) -> anyhow::Result<Exit> {
+/// Prints everything that is wrong. `Exit::Failure` where anything is an error.
+pub fn run(common: &Common, args: &ValidateArgs) -> anyhow::Result<Exit> {
     let roots = match roots(args, common) {
         Ok(roots) => roots,
         Err(error) => {
@@ -44,15 +44,13 @@ pub fn run(args: &ValidateArgs, common: &Common) -> anyhow::Result<Exit> {
             }
         }
     }
-    let source = |file: &str| {
-        roots.keys().find_map(|root| std::fs::read(root.join(file)).ok()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-    };
+    let source = |file: &str| roots.keys().find_map(|root| report::read(root, file));
     let mut out = io::stdout().lock();
-    match report::print(&found, &source, files, args.format, &mut out, report::colour()).and_then(|()| out.flush()) {
+    match report::print(&found, &source, files, args.format, &mut out, report::colour_on(&io::stdout())).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {} // whoever reads has seen enough
         other => other.context("cannot write to stdout")?,
     }
-    Ok(if found.has_errors() { Exit::Failed } else { Exit::Done })
+    Ok(if found.has_errors() { Exit::Failure } else { Exit::Ok })
 }
 
 /// All findings about one root, and in how many files they were looked for.

@@ -22,7 +22,6 @@ use super::retry::Backoff;
 use super::status::DeliveryState;
 use super::streak::{CallNumber, Streak};
 use crate::config::{BodyForm, Configured, Delivery, SinkKind, SinkSettings};
-use crate::kafka::ProduceError;
 use crate::pipeline::Target;
 use crate::sinks::{Refusal, Sink};
 use crate::telemetry::{Metrics, Recorder};
@@ -35,6 +34,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 const PREPARE_WITHIN: Duration = Duration::from_secs(60);
 /// Probes of a sink whose configuration is in doubt.
 pub(super) const MENDING: Backoff = Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(30) };
+
+/// Says what time it is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What a running engine is told.
 pub enum Command {
@@ -52,7 +54,7 @@ pub struct EngineParts {
     pub dead_letters: Arc<dyn DeadLetters>,
     pub metrics: Metrics,
     /// Wall time, for `max_age` and latencies.
-    pub now: fn() -> Timestamp,
+    pub now: Clock,
     pub rng: StdRng,
 }
 
@@ -64,7 +66,7 @@ pub struct Engine {
     pub(super) dead_letters: Arc<dyn DeadLetters>,
     pub(super) metrics: Metrics,
     pub(super) recorder: Recorder,
-    pub(super) now: fn() -> Timestamp,
+    pub(super) now: Clock,
     pub(super) rng: StdRng,
 
     pub(super) lanes: Lanes<Box<Entry>>,
@@ -73,7 +75,8 @@ pub struct Engine {
     parked_ever: u64,
     entered: u64,
     calls: FuturesUnordered<BoxFuture<'static, Finished>>,
-    pub(super) buried: FuturesUnordered<BoxFuture<'static, Buried>>,
+    /// Dead letters on their way; None comes from one whose record was taken away meanwhile.
+    pub(super) buried: FuturesUnordered<BoxFuture<'static, Option<Box<dyn Ack>>>>,
     preparing: Option<BoxFuture<'static, Result<(), Refusal>>>,
     pub(super) prepared: bool,
     pub(super) breaker: Breaker,
@@ -85,12 +88,6 @@ pub struct Engine {
     pub(super) failing: HashSet<u64>,
     draining: bool,
     state: watch::Sender<DeliveryState>,
-}
-
-/// A dead letter that was written or not.
-pub(super) struct Buried {
-    pub ack: Box<dyn Ack>,
-    pub result: Result<(), ProduceError>,
 }
 
 impl Engine {
@@ -139,7 +136,7 @@ impl Engine {
             self.report_state();
             tokio::select! {
                 Some(finished) = self.calls.next() => self.settle(finished),
-                Some(buried) = self.buried.next() => self.buried(buried),
+                Some(ack) = self.buried.next() => self.buried(ack),
                 prepared = prepared(&mut self.preparing) => self.after_prepare(prepared),
                 command = commands.recv() => match command {
                     Some(command) => self.obey(command),

@@ -12,8 +12,10 @@ mod retry;
 mod settle;
 mod status;
 mod streak;
+mod worker;
 
 pub use dead::{DeadLetters, Letter, Reason};
-pub use engine::{Command, Engine, EngineParts};
+pub use engine::{Clock, Command, Engine, EngineParts};
 pub use record::{Ack, Entry, Incoming, Unreadable};
 pub use status::DeliveryState;
+pub use worker::DeliveryWorker;

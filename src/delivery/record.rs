@@ -18,8 +18,6 @@ use crate::sinks::{Item, Refusal};
 pub trait Ack: Send + Sync {
     /// The sink, or the dead-letter topic, has it.
     fn done(self: Box<Self>);
-    /// It cannot be brought anywhere: its partition is to be read again.
-    fn rewind(self: Box<Self>);
     /// Cancelled when the record is not ours to deliver any more.
     fn revoked(&self) -> &CancellationToken;
 }
@@ -27,10 +25,6 @@ pub trait Ack: Send + Sync {
 impl Ack for Ticket {
     fn done(self: Box<Self>) {
         Ticket::done(*self);
-    }
-
-    fn rewind(self: Box<Self>) {
-        Ticket::rewind(*self);
     }
 
     fn revoked(&self) -> &CancellationToken {

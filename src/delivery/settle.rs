@@ -7,9 +7,9 @@ use super::bisect::split_lanes;
 use super::breaker::{Cause, Pass};
 use super::call::{Answer, Finished, Job, one_line, status};
 use super::dead::{Letter, Reason};
-use super::engine::{Buried, Engine, MENDING};
+use super::engine::{Engine, MENDING};
 use super::lanes::Laned;
-use super::record::{Entry, Taken, Unreadable};
+use super::record::{Ack, Entry, Taken, Unreadable};
 use super::retry::Backoff;
 use super::streak::{CallNumber, Judgement};
 use crate::sinks::{Blame, Refusal, Verdict};
@@ -312,22 +312,23 @@ impl Engine {
         self.write(letter, ack);
     }
 
-    fn write(&mut self, letter: Letter, ack: Box<dyn super::record::Ack>) {
+    fn write(&mut self, letter: Letter, ack: Box<dyn Ack>) {
         let written = self.dead_letters.put(letter);
-        self.buried.push(async move { Buried { ack, result: written.await } }.boxed());
+        let revoked = ack.revoked().clone();
+        let written = async move {
+            tokio::select! {
+                () = written => Some(ack),
+                () = revoked.cancelled() => None,
+            }
+        };
+        self.buried.push(written.boxed());
     }
 
-    pub(super) fn buried(&mut self, buried: Buried) {
-        match buried.result {
-            Ok(()) => {
-                self.metrics.delivered(&self.consumer, "dead", 1);
-                self.metrics.dead(&self.consumer, "delivery");
-                buried.ack.done();
-            }
-            Err(error) => {
-                tracing::error!(consumer = %self.consumer, %error, "cannot write a dead letter; its partition is read again");
-                buried.ack.rewind();
-            }
+    pub(super) fn buried(&mut self, ack: Option<Box<dyn Ack>>) {
+        if let Some(ack) = ack {
+            self.metrics.delivered(&self.consumer, "dead", 1);
+            self.metrics.dead(&self.consumer, "delivery");
+            ack.done();
         }
     }
 }

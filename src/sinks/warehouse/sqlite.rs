@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -90,12 +90,26 @@ fn open(path: &Path, busy: Duration) -> Result<Connection, Refusal> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| refuse(&error))?;
     let set = || {
         connection.busy_timeout(busy)?;
-        // Readers (a notebook on the file) and the writer do not wait for each other. FULL: the answer commits the records' offsets, so rows must survive a power cut.
-        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        write_ahead(&connection, busy)?;
+        // The answer commits the records' offsets, so rows must survive a power cut.
         connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
     };
     set().map_err(|error| classify(&error))?;
     Ok(connection)
+}
+
+/// Readers (a notebook on the file) and the writer do not wait for each other in WAL mode. While others open the same new file the switch answers "locked" at
+/// once, whatever the busy timeout is.
+fn write_ahead(connection: &Connection, within: Duration) -> rusqlite::Result<()> {
+    let began = Instant::now();
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < within => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Migrates one table, or says what it lacks.
