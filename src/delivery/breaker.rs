@@ -34,7 +34,7 @@ pub enum Pass {
 #[derive(Debug)]
 enum State {
     Closed { failures: u32 },
-    Open { cause: Cause, why: String, pauses: u32, until: Instant, probing: bool },
+    Open { cause: Cause, why: String, pauses: u32, until: Instant, probing: bool, asked: bool },
 }
 
 #[derive(Debug)]
@@ -84,20 +84,21 @@ impl Breaker {
     }
 
     /// A call failed through the sink's fault. `pause` gives the wait before the next probe for so many pauses in a row (from 1);
-    /// `at_once` opens without counting: the sink asked to be left alone.
+    /// `at_once` opens without counting: the sink asked to be left alone, or is not ready.
     pub fn failed(&mut self, now: Instant, probe: bool, at_once: bool, why: &str, pause: impl FnOnce(u32) -> Duration) {
         match &mut self.state {
             State::Closed { failures } => {
                 *failures += 1;
                 if *failures >= FAILURES_TO_OPEN || at_once {
-                    self.open_until(Cause::Sink, why, 1, now + pause(1), probe);
+                    self.open_until(Cause::Sink, why, 1, now + pause(1), probe, at_once);
                 }
             }
-            State::Open { cause, pauses, until, .. } => {
+            State::Open { cause, pauses, until, asked, .. } => {
                 // The probe found the sink down: whether its configuration is right now, nobody knows.
                 let (cause, next) = (cause.clone(), if probe { *pauses + 1 } else { *pauses });
                 let later = if probe || at_once { now + pause(next) } else { *until };
-                self.open_until(cause, why, next, later, probe);
+                let asked = at_once || (*asked && !probe);
+                self.open_until(cause, why, next, later, probe, asked);
             }
         }
     }
@@ -108,9 +109,9 @@ impl Breaker {
             State::Open { cause: before, pauses, until, .. } if *before != Cause::Sink => {
                 let next = if probe { pauses + 1 } else { *pauses };
                 let later = if probe { now + pause(next) } else { *until };
-                self.open_until(cause, why, next, later, probe);
+                self.open_until(cause, why, next, later, probe, false);
             }
-            _ => self.open_until(cause, why, 1, now + pause(1), probe),
+            _ => self.open_until(cause, why, 1, now + pause(1), probe, false),
         }
     }
 
@@ -118,6 +119,14 @@ impl Breaker {
     pub fn abandoned(&mut self) {
         if let State::Open { probing, .. } = &mut self.state {
             *probing = false;
+        }
+    }
+
+    /// Something came that may fare better than what failed: where it is open for the sink's sake the next probe may go at once,
+    /// unless the sink asked to be left alone.
+    pub fn probe_early(&mut self, now: Instant) {
+        if let State::Open { cause: Cause::Sink, asked: false, until, .. } = &mut self.state {
+            *until = now.min(*until);
         }
     }
 
@@ -130,9 +139,9 @@ impl Breaker {
     }
 
     /// Opens, or stays open with news; a probe that is out stays out unless it is the one that came back.
-    fn open_until(&mut self, cause: Cause, why: &str, pauses: u32, until: Instant, probe: bool) {
+    fn open_until(&mut self, cause: Cause, why: &str, pauses: u32, until: Instant, probe: bool, asked: bool) {
         let out = matches!(self.state, State::Open { probing: true, .. }) && !probe;
-        self.state = State::Open { cause, why: why.to_owned(), pauses, until, probing: out };
+        self.state = State::Open { cause, why: why.to_owned(), pauses, until, probing: out, asked };
     }
 }
 

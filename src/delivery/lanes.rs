@@ -50,6 +50,13 @@ pub struct Placed<T> {
     pub record: T,
 }
 
+impl<T> Placed<T> {
+    /// Its place in the queue: no two records have the same.
+    pub fn place(&self) -> u64 {
+        self.place
+    }
+}
+
 impl<T> Default for Lanes<T> {
     fn default() -> Lanes<T> {
         Lanes { lanes: HashMap::new(), ready: BTreeMap::new(), ready_by_target: HashMap::new(), next_place: 0, waiting: 0 }

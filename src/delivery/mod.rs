@@ -2,7 +2,20 @@
 
 mod bisect;
 mod breaker;
+mod call;
+mod dead;
+mod engine;
 mod lanes;
 mod rate;
+mod record;
 mod retry;
+mod settle;
+mod status;
 mod streak;
+mod worker;
+
+pub use dead::{DeadLetters, Letter, Reason};
+pub use engine::{Clock, Command, Engine, EngineParts};
+pub use record::{Ack, Entry, Incoming, Unreadable};
+pub use status::DeliveryState;
+pub use worker::DeliveryWorker;

@@ -1,0 +1,98 @@
+//! Owned topics: whether they are there, can be written, and have the partitions that the config set says; making those that are missing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::client::{ADMIN_TIMEOUT, Kafka, KafkaError};
+
+/// A topic that must be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedTopic {
+    pub name: Arc<str>,
+    pub partitions: u32,
+}
+
+/// What became of one topic that was to be there.
+#[derive(Debug)]
+pub enum Ensured {
+    Present,
+    Created,
+    /// It is not as it should be, and was not touched: missing, of other partitions, or closed to us.
+    Wrong(KafkaError),
+}
+
+impl Kafka {
+    /// How many partitions each topic has, for the topics that exist. Blocks for up to 15 s.
+    pub fn partitions(&self, topics: &[&str]) -> Result<BTreeMap<String, u32>, KafkaError> {
+        partitions_of(&self.admin()?, topics)
+    }
+
+    /// Makes the topics that are missing (where `create`), and says what became of each, in order. A topic of other partitions is reported, never changed.
+    /// Fails where Kafka cannot be asked at all.
+    pub async fn ensure_topics(&self, topics: Vec<OwnedTopic>, create: bool) -> Result<Vec<Ensured>, KafkaError> {
+        let kafka = self.clone();
+        let seen = tokio::task::spawn_blocking(move || {
+            let admin = kafka.admin()?;
+            let names: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
+            let found = partitions_of(&admin, &names)?;
+            Ok::<_, KafkaError>((admin, found, topics))
+        });
+        let (admin, found, topics) = seen.await.map_err(|_| KafkaError::new("look at the owned topics", ClientError::Canceled))??;
+        let mut ensured = Vec::with_capacity(topics.len());
+        for topic in topics {
+            ensured.push(match found.get(&*topic.name) {
+                Some(partitions) if *partitions == topic.partitions => Ensured::Present,
+                Some(&found) => Ensured::Wrong(KafkaError::Partitions { topic: topic.name.to_string(), wanted: topic.partitions, found }),
+                None if !create => Ensured::Wrong(KafkaError::NoTopic { topic: topic.name.to_string() }),
+                None => match self.create(&admin, &topic).await {
+                    Ok(()) => Ensured::Created,
+                    Err(error) => Ensured::Wrong(error),
+                },
+            });
+        }
+        Ok(ensured)
+    }
+
+    async fn create(&self, admin: &AdminClient<DefaultClientContext>, topic: &OwnedTopic) -> Result<(), KafkaError> {
+        let doing = format!("create topic {}", topic.name);
+        if let Some(embedded) = self.embedded() {
+            return embedded.create_topic(&topic.name, topic.partitions);
+        }
+        let settings = self.topic_settings();
+        let (min_insync, retention) = (settings.min_insync.to_string(), settings.retention.as_millis().to_string());
+        let new = NewTopic::new(&topic.name, topic.partitions as i32, TopicReplication::Fixed(settings.replication))
+            .set("min.insync.replicas", &min_insync)
+            .set("retention.ms", &retention);
+        let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT));
+        let results = admin.create_topics([&new], &options).await.map_err(|source| KafkaError::new(doing.as_str(), source))?;
+        match results.into_iter().next() {
+            // Somebody else was faster
+            Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+            Some(Err((_, code))) => Err(KafkaError::new(doing, ClientError::AdminOp(code))),
+            None => Err(KafkaError::new(doing, ClientError::Canceled)),
+        }
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
+        self.admin_config().create().map_err(|source| KafkaError::new("start an admin client", source))
+    }
+}
+
+fn partitions_of(admin: &AdminClient<DefaultClientContext>, topics: &[&str]) -> Result<BTreeMap<String, u32>, KafkaError> {
+    // All topics are asked for: naming one that is missing would make it where brokers create topics by themselves
+    let metadata = admin.inner().fetch_metadata(None, ADMIN_TIMEOUT).map_err(|source| KafkaError::new("look at the topics", source))?;
+    let mut found = BTreeMap::new();
+    for topic in metadata.topics().iter().filter(|topic| topics.contains(&topic.name())) {
+        if let Some(code) = topic.error().map(RDKafkaErrorCode::from) {
+            return Err(KafkaError::new(format!("look at topic {}", topic.name()), ClientError::MetadataFetch(code)));
+        }
+        // Kafka counts partitions in an i32
+        found.insert(topic.name().to_string(), topic.partitions().len() as u32);
+    }
+    Ok(found)
+}
