@@ -19,8 +19,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("config", &[]),
 ];
 
-/// Lines of a file, comments and tests included.
-const MAX_LINES: usize = 400;
+/// Lines of a file, comments and tests included: DESIGN.md's "about 400".
+const MAX_LINES: usize = 420;
 
 /// Files that may be longer, and why.
 const MAY_BE_LONGER: &[(&str, &str)] =

@@ -43,10 +43,10 @@ fn simulation(seed: u64, users: u64) -> Simulation {
 /// Name and version by the envelope of the topic's source.
 fn name_and_version(topic: &str, event: &Value) -> (Option<String>, u64) {
     let (name, version) = match topic {
-        WEB_TOPIC => (&event["event"], &event["context"]["protocols"]["event_version"]),
-        _ => (&event["activity"], &event["v"]),
+        WEB_TOPIC => (event.get("event").or(event.get("type")), &event["context"]["protocols"]["event_version"]),
+        _ => (event.get("activity"), &event["v"]),
     };
-    (name.as_str().map(str::to_string), version.as_u64().unwrap_or(1))
+    (name.and_then(Value::as_str).map(str::to_string), version.as_u64().unwrap_or(1))
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! The exit codes of every verb: the one list. Scripts rely on it; a number never changes its meaning.
 
-use std::process::{ExitCode, Termination};
+use std::process::ExitCode;
 
 /// How a verb ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// 0: it did what it was asked to; `validate` found no error (warnings do not count).
-    Done,
+    Ok,
     /// 1: findings, or a failure that stderr tells of.
-    Failed,
+    Failure,
     /// 2: the command line makes no sense: an unknown flag (clap's own exits too), a root or file that is not there.
     Usage,
     /// 3: `plan --exit-code` found something to change.
@@ -22,8 +22,8 @@ pub enum Exit {
 impl Exit {
     pub fn code(self) -> u8 {
         match self {
-            Exit::Done => 0,
-            Exit::Failed => 1,
+            Exit::Ok => 0,
+            Exit::Failure => 1,
             Exit::Usage => 2,
             Exit::Pending => 3,
             Exit::Conflict => 4,
@@ -32,8 +32,8 @@ impl Exit {
     }
 }
 
-impl Termination for Exit {
-    fn report(self) -> ExitCode {
-        ExitCode::from(self.code())
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
     }
 }

@@ -12,11 +12,17 @@ use jiff::Timestamp;
 
 use super::{Common, Exit, report};
 use crate::config::{Overrides, ProcessVariables, Settings};
-use crate::kafka::{Kafka, Output, ProduceError, Producer};
+use crate::kafka::{Ensured, Kafka, Output, OwnedTopic, ProduceError, Producer};
 use crate::simulate::{LOAN_TOPIC, SimulatedEvent, Simulation, SimulationOptions, WEB_TOPIC};
 
-/// Records produced and not acknowledged yet. Well under librdkafka's queue of 100,000, so producing never has to wait for room.
+/// Records produced and not acknowledged yet: of half a kilobyte each, 5 MB.
 const MAX_IN_FLIGHT: usize = 10_000;
+
+/// Bytes of the producer's buffers: ample for `MAX_IN_FLIGHT`, so that producing never waits for room and a user's events stay in order.
+const BUFFERS: usize = 64 << 20;
+
+/// Partitions of an events topic that is made here.
+const PARTITIONS: u32 = 6;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -127,9 +133,12 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<Exit> {
                 Ok(settings) => settings,
                 Err(findings) => return report::refuse(&root, &findings),
             };
-            let producer = Producer::new(&Kafka::new(&settings.kafka, &common.env))?;
+            let kafka = Kafka::new(&settings.kafka, &common.env).with_memory(BUFFERS, 1);
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-            runtime.block_on(to_kafka(args, &mut events, &mut told, producer))?;
+            runtime.block_on(async {
+                make_topics(&kafka, args.source).await?;
+                to_kafka(args, &mut events, &mut told, Producer::new(&kafka)?).await
+            })?;
         }
     }
     eprintln!("{} events, of them {} broken and {} sent twice", told.events, told.broken, told.twice);
@@ -194,6 +203,25 @@ fn to_stdout(args: &SimulateArgs, events: &mut dyn Iterator<Item = SimulatedEven
         told.count(&event);
     }
     Ok(out.flush()?)
+}
+
+/// Emitters own the events topics; where nobody has made them yet, a simulated emitter does.
+async fn make_topics(kafka: &Kafka, emitters: Emitters) -> anyhow::Result<()> {
+    let wanted: &[&str] = match emitters {
+        Emitters::All => &[WEB_TOPIC, LOAN_TOPIC],
+        Emitters::Web => &[WEB_TOPIC],
+        Emitters::Loan => &[LOAN_TOPIC],
+    };
+    let there = tokio::task::block_in_place(|| kafka.partitions(wanted))?;
+    let missing = wanted.iter().filter(|topic| !there.contains_key(**topic));
+    let missing: Vec<_> = missing.map(|topic| OwnedTopic { name: (*topic).into(), partitions: PARTITIONS }).collect();
+    for (topic, ensured) in missing.iter().zip(kafka.ensure_topics(missing.clone(), true).await?) {
+        match ensured {
+            Ensured::Wrong(error) => return Err(error.into()),
+            Ensured::Present | Ensured::Created => eprintln!("made topic {} with {PARTITIONS} partitions", topic.name),
+        }
+    }
+    Ok(())
 }
 
 /// Ctrl-C ends the sending and waits for what is in flight; a second one does not wait.

@@ -145,7 +145,7 @@ impl Files {
         for (path, why) in &self.strange {
             findings.push(Finding::error("bad-file", Place::file(path.as_str()), why.clone()));
         }
-        for (path, _) in &self.files {
+        for path in self.files.keys() {
             if let Entry::Strange(hint) = Entry::of(path) {
                 findings
                     .push(Finding::error("bad-file", Place::file(path.clone()), "this file is not read: its name says nothing").hint(hint));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 
-use super::json::{Cursor, JsonError, JsonFault, Kind, Tape};
+use super::json::{Cursor, JsonError, JsonFault, Kind, Tape, write_value};
+use super::template::Digits;
 
 /// One JSON document. Refilled, it keeps its buffers.
 #[derive(Default)]
@@ -65,6 +66,12 @@ impl Event {
     }
 }
 
+impl Digits for Event {
+    fn digits(&self, number: f64) -> Option<&str> {
+        Event::digits(self, number)
+    }
+}
+
 impl std::fmt::Debug for Event {
     /// Shows how much there is, never what.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -81,7 +88,7 @@ fn integer(value: Option<i128>) -> Value {
 
 /// An object or array of an event.
 #[derive(Debug)]
-struct Part {
+pub(super) struct Part {
     event: Arc<Event>,
     index: u32,
 }
@@ -89,6 +96,11 @@ struct Part {
 impl Part {
     fn cursor(&self) -> Cursor<'_> {
         self.event.root().at(self.index)
+    }
+
+    /// Appends it as JSON, numbers with their digits.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        write_value(self.cursor(), out);
     }
 }
 

@@ -78,7 +78,8 @@ impl Fault {
                 bytes.extend_from_slice(format!(",\"{time}\":\"1970-01-01T00:00:00Z\"}}").as_bytes());
                 return bytes;
             }
-            Fault::NoName => drop(event.shift_remove(name)),
+            // The Segment spec names what is no track call by its type
+            Fault::NoName => event.retain(|key, _| key != name && key != "type"),
             Fault::UnknownEvent => drop(event.insert(name.into(), json!("card_teleported"))),
             Fault::UnknownVersion => match emitter {
                 Emitter::Web => set(&mut event, "context", "protocols", json!({ "event_version": 99 })),

@@ -46,6 +46,11 @@ const CARD: [Step; 11] = [
     Step { event: "card_activated", name: "activation", reached: 0.82, pause: 20 * HOUR },
 ];
 
+/// Event names of the card journey's steps, in their order.
+pub fn card_steps() -> impl Iterator<Item = &'static str> {
+    CARD.iter().map(|step| step.event)
+}
+
 const LOAN: [Step; 4] = [
     Step { event: "loan_requested", name: "request", reached: 1.0, pause: MINUTE },
     Step { event: "loan_scored", name: "scoring", reached: 0.97, pause: 20 * SECOND },
@@ -73,7 +78,7 @@ pub(super) fn plan(person: &Person, start: Timestamp, options: &super::Simulatio
         walk.loan(dice);
         return walk.planned;
     }
-    let views = 1 + dice.below(3);
+    let views = 1 + dice.below(2);
     for _ in 0..views {
         walk.view(None, dice);
     }
@@ -126,7 +131,7 @@ impl Walk<'_> {
                 "phone": person.phone, "country": person.country, "marketing_consent": dice.chance(0.7),
             }),
             "income_declared" => json!({
-                "amount": amount(18_000_00 + dice.below(90_000_00)), "currency": person.currency,
+                "amount": amount(100 * (18_000 + dice.below(90_000)) + dice.below(100)), "currency": person.currency,
                 "employment": dice.weighted(&[(70, "employed"), (12, "self_employed"), (10, "student"), (6, "retired"), (2, "unemployed")]),
             }),
             "kyc_started" => json!({ "method": method, "attempt": 1 + u64::from(dice.chance(0.08)) }),
@@ -140,7 +145,7 @@ impl Walk<'_> {
                 json!({ "offers": offers, "credit_limit": 500 * (2 + dice.below(30)), "currency": person.currency })
             }
             "card_selected" if person.new_app => json!({
-                "card": { "tier": person.product, "annual_fee": amount(dice.below(120_00)), "currency": person.currency },
+                "card": { "tier": person.product, "annual_fee": amount(10 * dice.below(1_200)), "currency": person.currency },
                 "extras": if dice.chance(0.2) { vec!["travel_insurance"] } else { vec![] },
             }),
             "card_selected" => json!({ "card": person.product }),
@@ -201,7 +206,7 @@ impl Walk<'_> {
     fn loan(&mut self, dice: &mut Dice) {
         let application = format!("loan-{}", dice.letters(10));
         let instance = 2_251_799_813_000 + dice.below(1_000_000_000);
-        let asked = 1_000_00 + 100_00 * dice.below(400);
+        let asked = 100 * (1_000 + 100 * dice.below(400));
         let currency = self.person.currency;
         for (index, step) in LOAN.iter().enumerate() {
             if !dice.chance(step.reached) {

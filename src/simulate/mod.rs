@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use dice::Dice;
 pub use fault::Fault;
+pub use journey::card_steps;
 use journey::{Emitter, Planned};
 use person::Person;
 
@@ -54,7 +55,7 @@ impl SimulationOptions {
             start: SimulationOptions::START,
             arrivals: SignedDuration::from_secs(10),
             loans: 0.08,
-            page_views: 0.3,
+            page_views: 0.2,
             broken: 0.005,
             duplicates: 0.003,
             late: 0.01,

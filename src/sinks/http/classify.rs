@@ -9,11 +9,11 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// None: delivered. `pause` and `dead` are the consumer's `responses:` overrides.
 pub(super) fn blame(status: u16, pause: &[u16], dead: &[u16]) -> Option<Blame> {
-    if pause.contains(&status) {
-        return Some(Blame::Configuration);
-    }
     if dead.contains(&status) {
         return Some(Blame::Record);
+    }
+    if pause.contains(&status) {
+        return Some(Blame::Configuration);
     }
     match status {
         200..=299 => None,

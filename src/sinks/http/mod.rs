@@ -7,7 +7,7 @@ mod request;
 use std::error::Error;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -110,11 +110,17 @@ impl Http {
         }
     }
 
-    /// One request an item, in order. Behind a failure that is not the record's own nothing more is sent: it would overtake what must be tried again.
+    /// One request an item, in order. Behind a failure that is not the record's own nothing more is sent: it would overtake what must be tried again. Nor is
+    /// anything after half of the time that a call has: what a call did is lost when it is given up in the middle, and a long batch would never come to its end.
     async fn send_each(&self, target: &RequestTarget, items: &[Item]) -> Vec<Verdict> {
+        let began = Instant::now();
         let mut verdicts = Vec::with_capacity(items.len());
         for item in items {
-            match self.send(target, std::slice::from_ref(item)).await {
+            let result = match verdicts.is_empty() || began.elapsed() < self.delivery.timeout / 2 {
+                true => self.send(target, std::slice::from_ref(item)).await,
+                false => Err(Refusal::new(Blame::Sink, "not sent: the requests before it took half of the timeout").code("unsent")),
+            };
+            match result {
                 Ok(()) => verdicts.push(Verdict::Delivered),
                 Err(refusal) if matches!(refusal.blame, Blame::Record | Blame::Size) => verdicts.push(Verdict::Refused(refusal)),
                 Err(refusal) => {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -90,12 +90,26 @@ fn open(path: &Path, busy: Duration) -> Result<Connection, Refusal> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| refuse(&error))?;
     let set = || {
         connection.busy_timeout(busy)?;
-        // Readers (a notebook on the file) and the writer do not wait for each other. FULL: the answer commits the records' offsets, so rows must survive a power cut.
-        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        write_ahead(&connection, busy)?;
+        // The answer commits the records' offsets, so rows must survive a power cut.
         connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
     };
     set().map_err(|error| classify(&error))?;
     Ok(connection)
+}
+
+/// Readers (a notebook on the file) and the writer do not wait for each other in WAL mode. While others open the same new file the switch answers "locked" at
+/// once, whatever the busy timeout is.
+fn write_ahead(connection: &Connection, within: Duration) -> rusqlite::Result<()> {
+    let began = Instant::now();
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < within => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Migrates one table, or says what it lacks.
@@ -211,7 +225,8 @@ fn insert(inner: &Inner, connection: &mut Connection, batch: &Batch) -> Result<V
 fn statement(table: &Table, row: &Row<'_>, types: &Types<'_>) -> String {
     let columns = row.cells.iter().map(|cell| &*cell.column).collect::<Vec<_>>();
     let marks = vec!["?"; columns.len()].join(", ");
-    let mut sql = format!("INSERT INTO {} AS t ({}) VALUES ({marks})", Dialect::Sqlite.table(&table.name), names(&columns));
+    let name = Dialect::Sqlite.table(&table.name);
+    let mut sql = format!("INSERT INTO {name} ({}) VALUES ({marks})", names(&columns));
     if table.key.is_empty() {
         return sql;
     }
@@ -227,7 +242,7 @@ fn statement(table: &Table, row: &Row<'_>, types: &Types<'_>) -> String {
                     true => format!("rtrim({row}.{}, 'Z')", quote(column)),
                     false => format!("{row}.{}", quote(column)),
                 };
-                sql.push_str(&format!(" WHERE {} > {} OR t.{} IS NULL", of("excluded"), of("t"), quote(column)));
+                sql.push_str(&format!(" WHERE {} > {} OR {name}.{} IS NULL", of("excluded"), of(&name), quote(column)));
             }
         }
         OnConflict::Update { .. } | OnConflict::Ignore => sql.push_str("NOTHING"),
@@ -356,16 +371,16 @@ mod tests {
         let definition = TableDefinition { table: table(OnConflict::Ignore, &[]), columns: vec![("at".into(), ColumnType::Timestamp)] };
         let types = Types::of(Some(&definition));
         let sql = |on_conflict, key: &[&str]| statement(&table(on_conflict, key), &row, &types);
-        assert_eq!(sql(OnConflict::Ignore, &[]), r#"INSERT INTO "a.b" AS t ("we""ird", "at") VALUES (?, ?)"#);
+        assert_eq!(sql(OnConflict::Ignore, &[]), r#"INSERT INTO "a.b" ("we""ird", "at") VALUES (?, ?)"#);
         assert_eq!(
             sql(OnConflict::Ignore, &[r#"we"ird"#]),
-            r#"INSERT INTO "a.b" AS t ("we""ird", "at") VALUES (?, ?) ON CONFLICT ("we""ird") DO NOTHING"#
+            r#"INSERT INTO "a.b" ("we""ird", "at") VALUES (?, ?) ON CONFLICT ("we""ird") DO NOTHING"#
         );
         assert_eq!(
             sql(OnConflict::Update { newer_by: Some("at".into()) }, &[r#"we"ird"#]),
             concat!(
-                r#"INSERT INTO "a.b" AS t ("we""ird", "at") VALUES (?, ?) ON CONFLICT ("we""ird") DO UPDATE SET "at" = excluded."at""#,
-                r#" WHERE rtrim(excluded."at", 'Z') > rtrim(t."at", 'Z') OR t."at" IS NULL"#
+                r#"INSERT INTO "a.b" ("we""ird", "at") VALUES (?, ?) ON CONFLICT ("we""ird") DO UPDATE SET "at" = excluded."at""#,
+                r#" WHERE rtrim(excluded."at", 'Z') > rtrim("a.b"."at", 'Z') OR "a.b"."at" IS NULL"#
             )
         );
     }

@@ -63,7 +63,8 @@ impl Postgres {
         let catalog = self.columns(&connection.client, &table.name).await?;
         let (inserts, mut verdicts) = inserts(table, &catalog, batch)?;
         let done = insert_all(&connection.client, &inserts, &mut verdicts).await;
-        if done.is_ok() || !connection.client.is_closed() {
+        // A connection that was cut does not always know it yet.
+        if !matches!(&done, Err(refusal) if refusal.blame == Blame::Sink) {
             self.pool.give_back(connection);
         }
         match done {
