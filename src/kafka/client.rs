@@ -55,7 +55,8 @@ impl Kafka {
         Kafka { inner: Arc::new(Inner { memory, ..Inner::clone(&self.inner) }) }
     }
 
-    /// Another cluster, or other properties (over ours), with the same names: for a kafka sink. Brokers None: the same ones.
+    /// The same for other brokers (None: these) and with more librdkafka properties, over those that are set: a kafka sink's own cluster. With other
+    /// brokers the properties of analytica.yaml do not come along: its credentials are for its own cluster.
     pub fn elsewhere(
         &self,
         brokers: Option<Vec<String>>,
@@ -63,7 +64,6 @@ impl Kafka {
     ) -> Kafka {
         let mut inner = Inner::clone(&self.inner);
         if let Some(brokers) = brokers {
-            // Credentials of one cluster are not sent to another
             inner.settings.properties.clear();
             inner.settings.brokers = brokers;
             inner.embedded = None;
@@ -249,6 +249,11 @@ impl KafkaError {
             Some(ClusterAuthorizationFailed | GroupAuthorizationFailed | TopicAuthorizationFailed) => KafkaError::Denied { doing, source },
             _ => KafkaError::Client { doing, source },
         }
+    }
+
+    /// It was given up on our side: its partition was taken away, or we are stopping.
+    pub(crate) fn from_cancelled(doing: impl Into<String>) -> KafkaError {
+        KafkaError::Client { doing: doing.into(), source: rdkafka::error::KafkaError::Canceled }
     }
 
     /// What to do about it, where that is known.

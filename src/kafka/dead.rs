@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::queue::{BadQueueRecord, QueueHeaders};
-use super::wire::{Reader, encode_origin, name, target_json};
+use super::wire::{Reader, name, target_json};
 use crate::config::SinkKind;
-use crate::pipeline::{Origin, Target, Violation};
+use crate::pipeline::{Origin, Target, Violation, origin_text};
 
 type Headers = Vec<(&'static str, Vec<u8>)>;
 
@@ -99,7 +99,7 @@ impl DeadHeaders {
         put(name::ROUTE, self.route.as_deref().map(bytes));
         put(name::SINK, self.sink.map(|sink| bytes(sink.name())));
         put(name::TARGET, self.target.as_deref().map(|target| target_json(target).into_bytes()));
-        put(name::ORIGIN, self.origin.as_ref().map(|origin| encode_origin(origin).into_bytes()));
+        put(name::ORIGIN, self.origin.as_ref().map(|origin| origin_text(origin).into_bytes()));
         put(name::EVENT_TIME, self.event_time.map(milliseconds));
         put(name::REVISION, self.revision.as_deref().map(bytes));
         put(name::ORIGINAL, self.original.clone());
@@ -156,7 +156,7 @@ impl RejectedHeaders {
         put(name::REASON, Some(bytes(&self.reason)));
         // Strings only: serde_json has nothing to refuse in them
         put(name::ERRORS, Some(serde_json::to_vec(&self.errors).unwrap_or_default()));
-        put(name::ORIGIN, Some(encode_origin(&self.origin).into_bytes()));
+        put(name::ORIGIN, Some(origin_text(&self.origin).into_bytes()));
         put(name::REVISION, Some(bytes(&self.revision)));
         put(name::GIT_COMMIT, self.git_commit.as_deref().map(bytes));
         put(name::TIME, Some(milliseconds(self.time)));

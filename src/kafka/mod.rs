@@ -16,7 +16,7 @@ mod watermark;
 mod wire;
 
 pub use client::{Kafka, KafkaError, Owned};
-pub use completion::Completion;
+pub use completion::{Completion, Tally};
 pub use dead::{DeadHeaders, RejectedHeaders};
 pub use embedded::{Embedded, PARTITION_BYTES};
 pub use partition::partition_of;

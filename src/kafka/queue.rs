@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use rdkafka::message::{Header, OwnedHeaders};
 use uuid::Uuid;
 
-use super::wire::{Reader, encode_origin, name};
+use super::wire::{Reader, name};
 use crate::config::SinkKind;
-use crate::pipeline::{Accepted, Delivery, Origin, Target};
+use crate::pipeline::{Accepted, Delivery, Origin, Target, origin_text};
 
 /// What a queue record's headers say.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +66,7 @@ impl QueueHeaders {
             route: &self.route,
             sink: self.sink,
             target: &target,
-            origin: &encode_origin(&self.origin),
+            origin: &origin_text(&self.origin),
             event_time: self.event_time,
             revision: &self.revision,
             original: self.original.as_deref(),
@@ -88,7 +88,7 @@ pub struct EventHeaders<'a> {
 impl<'a> EventHeaders<'a> {
     /// `original`: the event's bytes, for the consumers that keep them.
     pub fn new(event: &'a Accepted, origin: &Origin, revision: &'a str, original: &'a [u8]) -> EventHeaders<'a> {
-        EventHeaders { event, origin: encode_origin(origin), revision, original }
+        EventHeaders { event, origin: origin_text(origin), revision, original }
     }
 
     /// The headers of one delivery's queue record, as the producer takes them.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::queue::BadQueueRecord;
 use crate::config::SinkKind;
-use crate::pipeline::{Origin, Target};
+use crate::pipeline::{Origin, Target, parse_origin};
 
 /// Header names; they are a public format.
 pub(super) mod name {
@@ -36,35 +36,6 @@ pub(super) mod name {
     pub const GIT_COMMIT: &str = "git-commit";
     /// Present where the value was cut: how many bytes it had.
     pub const CUT: &str = "cut-from";
-
-    /// All of them, to give a name that was read its static form again.
-    pub const ALL: [&str; 21] = [
-        ID,
-        EVENT,
-        EVENT_VERSION,
-        SOURCE,
-        ROUTE,
-        SINK,
-        TARGET,
-        ORIGIN,
-        EVENT_TIME,
-        REVISION,
-        ORIGINAL,
-        CONSUMER,
-        STAGE,
-        REASON,
-        ERROR,
-        ATTEMPTS,
-        ANSWER,
-        TIME,
-        ERRORS,
-        GIT_COMMIT,
-        CUT,
-    ];
-}
-
-pub(super) fn encode_origin(origin: &Origin) -> String {
-    format!("{}/{}/{}/{}", origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
 }
 
 pub(super) fn target_json(target: &Target) -> String {
@@ -130,14 +101,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn maybe_origin(&self) -> Result<Option<Origin>, BadQueueRecord> {
         let Some(text) = self.maybe_text(name::ORIGIN)? else { return Ok(None) };
-        let mut parts = text.rsplitn(4, '/');
-        let origin = (|| {
-            let timestamp_ms = parts.next()?.parse().ok()?;
-            let offset = parts.next()?.parse().ok()?;
-            let partition = parts.next()?.parse().ok()?;
-            Some(Origin { topic: parts.next()?.into(), partition, offset, timestamp_ms })
-        })();
-        origin.map(Some).ok_or_else(|| bad(name::ORIGIN, "not topic/partition/offset/timestamp"))
+        parse_origin(text).map(Some).ok_or_else(|| bad(name::ORIGIN, "not topic/partition/offset/timestamp"))
     }
 
     pub(super) fn origin(&self) -> Result<Origin, BadQueueRecord> {

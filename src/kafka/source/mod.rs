@@ -121,16 +121,28 @@ impl Source {
         self.leases.paused()
     }
 
-    /// Waits until the source fails for good; transient errors never end it.
-    pub async fn failed(&self) -> KafkaError {
+    /// `lag`, for somebody who does not hold the source.
+    pub fn lag_reader(&self) -> impl Fn() -> u64 + Send + 'static + use<> {
+        let leases = Arc::clone(&self.leases);
+        move || leases.lag()
+    }
+
+    /// Comes when the source fails for good; transient errors never end it. Never comes for one that is stopped.
+    pub fn failed(&self) -> impl Future<Output = KafkaError> + Send + 'static + use<> {
         let mut failure = self.failure.clone();
-        loop {
-            if let Some(error) = failure.borrow_and_update().clone() {
-                return error;
-            }
-            if failure.changed().await.is_err() {
-                // The thread ended without a failure: it was stopped, and will never fail
-                return std::future::pending().await;
+        async move {
+            loop {
+                if let Some(error) = failure.borrow_and_update().clone() {
+                    return error;
+                }
+                if failure.changed().await.is_err() {
+                    // The thread ended; a failure was said before that
+                    let last = failure.borrow().clone();
+                    match last {
+                        Some(error) => return error,
+                        None => std::future::pending::<()>().await,
+                    }
+                }
             }
         }
     }
