@@ -7,6 +7,7 @@ use std::time::Duration;
 use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::StoreError;
@@ -26,6 +27,8 @@ pub struct Watch {
     seen: Digest,
     watcher: Debouncer<RecommendedWatcher, RecommendedCache>,
     notified: mpsc::Receiver<()>,
+    /// When to look next, notified or not. Kept here, so that a `changed` that is dropped half way (a `select!`) loses neither a notification nor the poll.
+    look_at: Instant,
     /// The last trouble, so that it is said once.
     trouble: Option<String>,
 }
@@ -39,7 +42,15 @@ pub fn watch(root: &Path, environment: &str, files: &Files) -> Result<Watch, Sto
         let _ = notify.try_send(());
     };
     let watcher = new_debouncer(DEBOUNCE, None, told).map_err(|source| StoreError::Watch { root: root.to_owned(), source })?;
-    let mut watch = Watch { root: root.to_owned(), environment: environment.into(), seen: files.digest(environment), watcher, notified, trouble: None };
+    let mut watch = Watch {
+        root: root.to_owned(),
+        environment: environment.into(),
+        seen: files.digest(environment),
+        watcher,
+        notified,
+        look_at: Instant::now() + POLL,
+        trouble: None,
+    };
     watch.arm();
     Ok(watch)
 }
@@ -48,9 +59,14 @@ impl Watch {
     /// Waits for content that differs from the last one given. A root that cannot be read is said once and waited for.
     pub async fn changed(&mut self) -> Files {
         loop {
-            // closed only when the watcher is gone, which this owns; a time-out is the poll
-            let _ = tokio::time::timeout(POLL, self.notified.recv()).await;
-            if let Some(files) = self.look().await {
+            tokio::select! {
+                // closed only when the watcher is gone, which this owns
+                _ = self.notified.recv() => self.look_at = Instant::now(),
+                () = tokio::time::sleep_until(self.look_at) => {}
+            }
+            let looked = self.look().await;
+            self.look_at = Instant::now() + POLL;
+            if let Some(files) = looked {
                 return files;
             }
         }
@@ -104,5 +120,65 @@ impl Watch {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn root() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("consumers")).unwrap();
+        fs::write(root.path().join("consumers/a.yaml"), "one").unwrap();
+        root
+    }
+
+    fn follow(root: &Path) -> Watch {
+        watch(root, "dev", &Files::read(root).unwrap()).unwrap()
+    }
+
+    async fn next(watch: &mut Watch) -> Files {
+        tokio::time::timeout(Duration::from_secs(30), watch.changed()).await.expect("a change is seen")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_file_written_by_rename_is_seen() {
+        let root = root();
+        let mut watch = follow(root.path());
+        fs::write(root.path().join(".a.yaml.swp"), "two").unwrap();
+        fs::rename(root.path().join(".a.yaml.swp"), root.path().join("consumers/a.yaml")).unwrap();
+        assert_eq!(&**next(&mut watch).await.get("consumers/a.yaml").unwrap(), b"two");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_swapped_link_is_seen() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("consumers");
+        for (version, text) in [("..v1", "one"), ("..v2", "two")] {
+            fs::create_dir_all(folder.join(version)).unwrap();
+            fs::write(folder.join(version).join("a.yaml"), text).unwrap();
+        }
+        symlink("..v1", folder.join("..data")).unwrap();
+        symlink("..data/a.yaml", folder.join("a.yaml")).unwrap();
+        let mut watch = follow(root.path());
+        symlink("..v2", folder.join("..data_tmp")).unwrap();
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+        assert_eq!(&**next(&mut watch).await.get("consumers/a.yaml").unwrap(), b"two");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_that_comes_and_goes_is_followed() {
+        let root = root();
+        let mut watch = follow(root.path());
+        fs::create_dir_all(root.path().join("schemas/kyc")).unwrap();
+        fs::write(root.path().join("schemas/kyc/1.json"), "{}").unwrap();
+        assert!(next(&mut watch).await.get("schemas/kyc/1.json").is_some());
+        fs::remove_dir_all(root.path().join("schemas")).unwrap();
+        assert!(next(&mut watch).await.get("schemas/kyc/1.json").is_none());
     }
 }
