@@ -89,8 +89,7 @@ pub fn create(topic: &str) {
 
 /// Records on all of these topics; one that is not there yet holds none.
 fn produced(consumer: &BaseConsumer, topics: &[String]) -> i64 {
-    let high =
-        |topic: &String, partition| consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).map_or(0, |(_, high)| high.max(0));
+    let high = |topic: &String, partition| consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).map_or(0, |(_, high)| high.max(0));
     topics.iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| high(topic, partition))).sum()
 }
 

@@ -83,11 +83,7 @@ impl Emitter {
 /// Everything that stands on a topic now; a topic that is not there holds nothing.
 pub fn read_all(topic: &str) -> Vec<Stored> {
     let mut config = client();
-    config
-        .set("group.id", "reader")
-        .set("enable.auto.commit", "false")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "false");
+    config.set("group.id", "reader").set("enable.auto.commit", "false").set("isolation.level", "read_committed").set("enable.partition.eof", "false");
     let consumer: BaseConsumer = config.create().expect("consumer");
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).expect("metadata");
     let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();

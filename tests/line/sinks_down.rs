@@ -40,9 +40,7 @@ fn a_sink_that_is_slow_is_timed_out_and_tried_again() {
     line.emit(&signed_up("a", "u"));
     line.emitter.flush();
     let worker = line.run();
-    worker.waits_for("the message", || {
-        worker.count("analytica_deliveries_total", &[("consumer", "engagement"), ("result", "delivered")]) == 1
-    });
+    worker.waits_for("the message", || worker.count("analytica_deliveries_total", &[("consumer", "engagement"), ("result", "delivered")]) == 1);
     assert!(worker.count("analytica_sink_calls_total", &[("consumer", "engagement")]) >= 2);
 }
 
@@ -56,9 +54,7 @@ fn a_record_that_keeps_failing_alone_while_others_pass_becomes_a_dead_letter() {
     line.emitter.flush();
     let worker = line.run();
     worker.waits_for("the others", || line.receiver.message_ids().len() == 59);
-    worker.waits_for("the dead letter", || {
-        worker.count("analytica_deliveries_total", &[("consumer", "engagement"), ("result", "dead")]) == 1
-    });
+    worker.waits_for("the dead letter", || worker.count("analytica_deliveries_total", &[("consumer", "engagement"), ("result", "dead")]) == 1);
     assert_eq!(worker.stop(), 0);
     assert_eq!(line.dead("engagement")[0].json()["userId"], "poison");
 }
