@@ -50,7 +50,7 @@ pub fn run(common: &Common, args: &ValidateArgs) -> anyhow::Result<Exit> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {} // whoever reads has seen enough
         other => other.context("cannot write to stdout")?,
     }
-    Ok(if found.has_errors() { Exit::Failure } else { Exit::Ok })
+    Ok(if found.has_errors() { Exit::Failure } else { Exit::Done })
 }
 
 /// All findings about one root, and in how many files they were looked for.
@@ -63,6 +63,7 @@ fn check(root: &Path, environment: &str) -> Result<Checked, config::ReadError> {
     let files = config::Files::read(root)?;
     let loaded = config::load(&files, environment);
     let mut findings = loaded.findings.clone();
+    findings.extend(crate::pipeline::check(loaded.draft()));
     findings.extend(Settings::check(root));
     let own = usize::from(root.join(ROOT_FILE).is_file());
     Ok(Checked { findings: findings.sorted(), files: files.len() + own })
