@@ -2,6 +2,9 @@
 //!
 //! The rooms, from the door down; an arrow goes down this list or to `config`/`pipeline`, never up (tests/house.rs holds the rule).
 
+// What cannot happen is said with `expect`, and why; tests may do as they like (clippy.toml)
+#![warn(clippy::unwrap_used, clippy::panic)]
+
 pub mod cli;
 pub mod demo;
 pub mod worker;

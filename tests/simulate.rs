@@ -171,3 +171,40 @@ fn a_duplicate_is_its_first_one_byte_for_byte() {
     }
     assert!(twice > 100, "{twice}");
 }
+
+/// The real binary: standard output as lines, standard error, exit code.
+fn analytica(arguments: &[&str]) -> (Vec<String>, String, Option<i32>) {
+    let run =
+        std::process::Command::new(env!("CARGO_BIN_EXE_analytica")).arg("simulate").args(arguments).output().expect("the binary runs");
+    let lines = String::from_utf8(run.stdout).expect("UTF-8").lines().map(str::to_owned).collect();
+    (lines, String::from_utf8_lossy(&run.stderr).into_owned(), run.status.code())
+}
+
+#[test]
+fn the_verb_prints_one_event_a_line_and_nothing_else() {
+    let (lines, told, code) = analytica(&["--events", "500", "--seed", "3", "--broken", "0"]);
+    assert_eq!((lines.len(), code), (500, Some(0)), "{told}");
+    assert!(lines.iter().all(|line| serde_json::from_str::<Value>(line).is_ok_and(|event| event.is_object())));
+    assert!(told.contains("500 events, of them 0 broken"), "{told}");
+    assert_eq!(lines, analytica(&["--events", "500", "--seed", "3", "--broken", "0"]).0);
+    assert_ne!(lines, analytica(&["--events", "500", "--seed", "4", "--broken", "0"]).0);
+}
+
+#[test]
+fn with_keys_a_line_is_what_kcat_splits_at_its_tab() {
+    let (lines, _, _) = analytica(&["--events", "200", "--source", "loan", "--broken", "0", "--with-keys"]);
+    assert_eq!(lines.len(), 200);
+    for line in lines {
+        let (key, event) = line.split_once('\t').expect("a tab");
+        let event: Value = serde_json::from_str(event).expect("JSON");
+        assert_eq!(event["vars"]["user"], key);
+    }
+}
+
+#[test]
+fn a_share_over_one_is_a_usage_error() {
+    let (lines, told, code) = analytica(&["--broken", "2"]);
+    assert_eq!((lines.len(), code), (0, Some(2)));
+    assert!(told.contains("expected a share from 0 to 1"), "{told}");
+    assert_eq!(analytica(&["--users", "1", "--events", "1"]).2, Some(2));
+}

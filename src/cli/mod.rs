@@ -5,6 +5,7 @@ mod demo;
 mod exit;
 mod report;
 mod run;
+mod signals;
 mod simulate;
 mod validate;
 

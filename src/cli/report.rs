@@ -1,14 +1,12 @@
 //! How findings are printed: for people with a snippet, or as JSON for machines. Nothing that was found to be a secret is shown.
 
-use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
-use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde_json::json;
 
 use super::Exit;
-use crate::config::{CLEAR_SECRET, Finding, Findings, Severity};
+use crate::config::{Finding, Findings, Severity, human};
 
 /// Where findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -43,10 +41,10 @@ pub fn colour_on(stream: &dyn IsTerminal) -> bool {
 
 /// Says on stderr why a verb cannot start: findings about the files of `root`.
 pub fn refuse(root: &Path, findings: &Findings) -> anyhow::Result<Exit> {
-    let renderer = if colour_on(&io::stderr()) { Renderer::styled() } else { Renderer::plain() };
+    let colour = colour_on(&io::stderr());
     let mut err = io::stderr().lock();
     for finding in findings.iter() {
-        writeln!(err, "{}\n", human(finding, read(root, &finding.at.file).as_deref(), &renderer))?;
+        writeln!(err, "{}\n", human(finding, read(root, &finding.at.file).as_deref(), colour))?;
     }
     Ok(Exit::Failure)
 }
@@ -83,65 +81,10 @@ fn print_human(
     out: &mut dyn Write,
     colour: bool,
 ) -> io::Result<()> {
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     for finding in findings.iter() {
-        writeln!(out, "{}\n", human(finding, source(&finding.at.file).as_deref(), &renderer))?;
+        writeln!(out, "{}\n", human(finding, source(&finding.at.file).as_deref(), colour))?;
     }
     writeln!(out, "{}", closing(findings, files))
-}
-
-/// One finding as people read it.
-fn human(finding: &Finding, source: Option<&str>, renderer: &Renderer) -> String {
-    let level = match finding.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
-    };
-    let file = &*finding.at.file;
-    let line = source.and_then(|source| shown_line(finding, source));
-    let title = level.primary_title(finding.message.as_str()).id(finding.code);
-    let mut group = match &line {
-        Some(line) => {
-            let span = span(line, finding.at.column, finding.width);
-            let snippet = Snippet::source(&**line).line_start(finding.at.line as usize).path(file);
-            title.element(snippet.annotation(AnnotationKind::Primary.span(span)))
-        }
-        None => {
-            let origin = Origin::path(file);
-            title.element(match finding.at.line {
-                0 => origin,
-                line => origin.line(line as usize).char_column(finding.at.column as usize),
-            })
-        }
-    };
-    if let Some(hint) = &finding.hint {
-        group = group.element(Level::HELP.message(hint.as_str()));
-    }
-    renderer.render(&[group])
-}
-
-/// The line a finding is about, made harmless: control characters become visible, a secret does not.
-fn shown_line<'a>(finding: &Finding, source: &'a str) -> Option<Cow<'a, str>> {
-    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
-    let index = finding.at.line.checked_sub(1)? as usize;
-    // `lines` knows no line after the last break; a finding about the end of a file is there.
-    let line = source.lines().nth(index).or_else(|| (index > 0 && source.lines().count() == index).then_some(""))?;
-    let mut shown = Cow::Borrowed(line);
-    if line.contains(|c: char| c.is_control() && c != '\t') {
-        shown = line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect::<String>().into();
-    }
-    if finding.code == CLEAR_SECRET {
-        let start = finding.at.column.saturating_sub(1) as usize;
-        let end = if finding.width > 1 { start + finding.width as usize } else { usize::MAX };
-        shown = shown.chars().enumerate().map(|(at, c)| if (start..end).contains(&at) { '*' } else { c }).collect::<String>().into();
-    }
-    Some(shown)
-}
-
-/// Columns count characters, spans bytes. Never empty, so that something is marked.
-fn span(line: &str, column: u32, width: u32) -> std::ops::Range<usize> {
-    let byte = |character: usize| line.char_indices().nth(character).map_or(line.len(), |(at, _)| at);
-    let start = column.saturating_sub(1) as usize;
-    byte(start)..byte(start.saturating_add(width as usize))
 }
 
 fn print_json(findings: &Findings, files: usize, out: &mut dyn Write) -> io::Result<()> {

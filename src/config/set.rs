@@ -188,7 +188,7 @@ impl Sink {
 }
 
 /// A sink whose variables are resolved: what a delivery worker connects with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SinkSettings {
     Http(HttpSink<Resolved>),
     Warehouse(WarehouseSink<Resolved>),
@@ -197,7 +197,7 @@ pub enum SinkSettings {
     Queue,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HttpSink<S> {
     pub base_url: S,
     pub auth: Option<HttpAuth<S>>,
@@ -208,7 +208,7 @@ pub struct HttpSink<S> {
     pub ca_file: Option<S>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum HttpAuth<S> {
     /// `Authorization: Basic base64(value)`: `user:password`, or a write key whose password is empty (`key` becomes `key:`).
     Basic(S),
@@ -218,7 +218,7 @@ pub enum HttpAuth<S> {
     Header { name: String, value: S },
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WarehouseSink<S> {
     /// `sqlite:path`, `postgres://…` (or `postgresql://…`).
     pub url: S,
@@ -232,7 +232,7 @@ pub enum Migrate {
     None,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KafkaSink<S> {
     /// None: the brokers of analytica.yaml.
     pub brokers: Option<Vec<S>>,
@@ -240,7 +240,7 @@ pub struct KafkaSink<S> {
     pub properties: IndexMap<String, S>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FileSink<S> {
     /// `stdout`, or the folder that a route's `path` is relative to (default: the config root).
     pub directory: Option<S>,
@@ -429,7 +429,7 @@ pub enum Order {
 }
 
 /// A consumer whose variables are resolved.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Configured {
     pub sink: SinkSettings,
     pub delivery: Delivery,

@@ -199,6 +199,13 @@ impl Resolved {
     }
 }
 
+/// Equal where text and value are: a secret that was changed makes another one.
+impl PartialEq for Resolved {
+    fn eq(&self, other: &Resolved) -> bool {
+        self.source == other.source && self.expose() == other.expose()
+    }
+}
+
 impl fmt::Display for Resolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.source)

@@ -33,7 +33,7 @@ impl Funnel {
         let mut counts: HashMap<(String, String), u64> = HashMap::new();
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
-            counts.insert((row.get(0)?, row.get(1)?), row.get(2)?);
+            counts.insert((row.get(0)?, row.get(1)?), row.get::<_, i64>(2)?.unsigned_abs());
         }
         let of = |step: &str, variant: &str| counts.get(&(step.to_owned(), variant.to_owned())).copied().unwrap_or(0);
         let steps = steps.iter().map(|step| Step { name: (*step).to_owned(), users: [of(step, "A"), of(step, "B")] }).collect();

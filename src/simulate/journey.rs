@@ -46,6 +46,11 @@ const CARD: [Step; 11] = [
     Step { event: "card_activated", name: "activation", reached: 0.82, pause: 20 * HOUR },
 ];
 
+/// Event names of the card journey's steps, in their order.
+pub fn card_steps() -> impl Iterator<Item = &'static str> {
+    CARD.iter().map(|step| step.event)
+}
+
 const LOAN: [Step; 4] = [
     Step { event: "loan_requested", name: "request", reached: 1.0, pause: MINUTE },
     Step { event: "loan_scored", name: "scoring", reached: 0.97, pause: 20 * SECOND },

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use dice::Dice;
 pub use fault::Fault;
+pub use journey::card_steps;
 use journey::{Emitter, Planned};
 use person::Person;
 

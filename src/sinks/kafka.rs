@@ -38,9 +38,9 @@ impl Topics {
 }
 
 /// The sink's own properties. A record that finds no broker within delivery.timeout is given up by the client itself: a call that we gave up would still
-/// be in its buffer, and come twice after the retry.
+/// be in its buffer, and come twice after the retry. A little earlier than the delivery does, because the client looks at its buffer once a second.
 fn properties(settings: &IndexMap<String, Resolved>, timeout: Duration) -> IndexMap<String, Resolved> {
-    let millis = timeout.as_millis().max(1).to_string();
+    let millis = (timeout * 9 / 10).as_millis().max(1).to_string();
     let mut properties = IndexMap::from([("message.timeout.ms".to_owned(), Resolved::new(millis.clone(), millis))]);
     properties.extend(settings.iter().map(|(name, value)| (name.clone(), value.clone())));
     properties
@@ -87,12 +87,12 @@ fn output(target: &TopicTarget, item: &Item) -> Output {
 fn classify(error: &ProduceError) -> Refusal {
     match error {
         ProduceError::TooLarge { .. } => Refusal::new(Blame::Size, error.to_string()).code("MessageSizeTooLarge"),
-        ProduceError::Kafka(KafkaError::Client { source, .. }) => match source.rdkafka_error_code() {
+        ProduceError::Kafka(KafkaError::Client { source, .. } | KafkaError::Denied { source, .. }) => match source.rdkafka_error_code() {
             Some(code) => Refusal::new(blame(code), error.to_string()).code(format!("{code:?}")),
             None => Refusal::new(Blame::Sink, error.to_string()),
         },
-        #[allow(unreachable_patterns, reason = "other kinds of errors may be added, and then mean that Kafka cannot be used now")]
-        other => Refusal::new(Blame::Sink, other.to_string()),
+        ProduceError::Kafka(KafkaError::NoTopic { .. }) => Refusal::new(Blame::Configuration, error.to_string()),
+        ProduceError::Kafka(_) => Refusal::new(Blame::Sink, error.to_string()),
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
                 .map(|(name, value)| format!("{name}={}", value.expose()))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(of(IndexMap::new()), ["message.timeout.ms=10000"]);
+        assert_eq!(of(IndexMap::new()), ["message.timeout.ms=9000"]);
         assert_eq!(of(IndexMap::from([("message.timeout.ms".into(), Resolved::new("5", "5"))])), ["message.timeout.ms=5"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Making refusals and verdicts: answers in one line, bounded.
 
+use std::error::Error;
 use std::time::Duration;
 
 use super::{Blame, Refusal, Verdict};
@@ -20,7 +21,7 @@ impl Refusal {
 
     /// The sink did not answer in time.
     pub(crate) fn timeout(after: Duration) -> Refusal {
-        Refusal::new(Blame::Sink, format!("no answer within {after:?}"))
+        Refusal::new(Blame::Sink, format!("no answer within {after:?}")).code("timeout")
     }
 
     /// A target of another sink's kind: delivery looks before it asks, so this is a definition that changed under a record.
@@ -56,6 +57,21 @@ pub(super) fn one_line(text: &str) -> String {
     let end = (0..=MAX_ANSWER_BYTES.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
     line.truncate(end);
     line
+}
+
+/// An error with its causes. Libraries repeat a cause in the error that it caused: what has been said is not said again.
+pub(super) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// Appends JSON as one line: a line break in valid JSON is white space between its parts, so a space does as well.

@@ -1,1 +1,230 @@
-//! worker
+//! One process's share of the work: takes config sets as they change, and keeps the orchestrator and the deliveries that its roles name on the live one.
+
+mod candidate;
+mod deliveries;
+mod roles;
+mod status;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{self, Files, Findings, Variables};
+use crate::kafka::{Ensured, Kafka, KafkaError, Producer, Start};
+use crate::orchestrator::{Orchestrator, OrchestratorError, OrchestratorOptions, events_topics};
+use crate::store::Watch;
+use crate::telemetry::{Metrics, Readiness};
+
+pub use candidate::Candidate;
+pub use roles::{DeliveryRole, Roles};
+pub use status::{Refused, Status};
+
+use deliveries::Deliveries;
+
+/// How often a worker looks after what waits: topics that could not be made, consumers without their secrets, queues to drain.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// What a worker is started with.
+pub struct WorkerOptions {
+    /// Relative paths of sinks are relative to it.
+    pub root: PathBuf,
+    pub environment: Arc<str>,
+    pub roles: Roles,
+    pub kafka: Kafka,
+    pub metrics: Metrics,
+    pub readiness: Readiness,
+    pub variables: Arc<dyn Variables>,
+    /// Where an events group without offsets begins.
+    pub start: Start,
+    /// How long stopping waits for what is in flight.
+    pub drain: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// There is no last good set to go on with: the first one must compile.
+    #[error("the config set does not compile ({} findings)", findings.len())]
+    Broken { findings: Findings },
+    #[error("no consumer is called {name} (there are: {known})")]
+    UnknownConsumer { name: String, known: String },
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Orchestrator(#[from] OrchestratorError),
+    #[error("consumer {consumer}: {source}")]
+    Delivery { consumer: Arc<str>, source: KafkaError },
+}
+
+/// Runs until told to stop or until a part of it fails for good.
+pub struct Worker {
+    options: WorkerOptions,
+    producer: Producer,
+    orchestrator: Option<Orchestrator>,
+    deliveries: Deliveries,
+    live: Option<Candidate>,
+    /// Compiled, waiting for its topics.
+    next: Option<Candidate>,
+    status: watch::Sender<Status>,
+}
+
+impl Worker {
+    pub fn new(options: WorkerOptions) -> Result<Worker, WorkerError> {
+        let producer = Producer::new(&options.kafka)?;
+        let deliveries = Deliveries::default();
+        Ok(Worker { options, producer, orchestrator: None, deliveries, live: None, next: None, status: watch::Sender::default() })
+    }
+
+    /// What the worker runs, as it changes. A receiver sees the latest state, not every one in between.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Starts with the set of `files`, then follows `changes`, until `stop` is cancelled; then drains.
+    pub async fn run(mut self, files: Files, mut changes: Watch, stop: CancellationToken) -> Result<(), WorkerError> {
+        let ended = self.work(files, &mut changes, &stop).await;
+        self.options.readiness.set(Some("stopping".to_owned()));
+        let drained = self.drain().await;
+        ended.and(drained)
+    }
+
+    async fn work(&mut self, files: Files, changes: &mut Watch, stop: &CancellationToken) -> Result<(), WorkerError> {
+        self.take_first(files).await?;
+        let mut round = tokio::time::interval(ROUND);
+        round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                files = changes.changed() => {
+                    self.take(files).await;
+                    self.look_after().await?;
+                }
+                _ = round.tick() => self.look_after().await?,
+            }
+        }
+    }
+
+    async fn take_first(&mut self, files: Files) -> Result<(), WorkerError> {
+        let compiled = Candidate::compile(Arc::new(files), &self.options.environment).await;
+        let first = compiled.map_err(|findings| WorkerError::Broken { findings })?;
+        if let DeliveryRole::Only(names) = &self.options.roles.delivery
+            && let Some(name) = names.iter().find(|name| !first.set.consumers.contains_key(name.as_str()))
+        {
+            let known = first.set.consumers.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+            return Err(WorkerError::UnknownConsumer { name: name.clone(), known });
+        }
+        self.next = Some(first);
+        Ok(())
+    }
+
+    /// Compiles a changed set beside the live one. A broken one is said once, with its findings, and the last good one goes on.
+    async fn take(&mut self, files: Files) {
+        let began = Instant::now();
+        let files = Arc::new(files);
+        match Candidate::compile(Arc::clone(&files), &self.options.environment).await {
+            Ok(candidate) if self.live.as_ref().is_some_and(|live| live.set.digest == candidate.set.digest) => {
+                info!(digest = candidate.set.digest.short(), "the config is as it was");
+                self.next = None;
+                self.status.send_modify(|status| status.refused = None);
+            }
+            Ok(candidate) => self.next = Some(candidate),
+            Err(findings) => {
+                self.next = None;
+                self.options.metrics.reload("refused", began.elapsed());
+                status::log_refused(&findings, self.live.as_ref().map(|live| &live.set.digest));
+                self.status.send_modify(|status| status.refused = Some(Refused { findings, files }));
+            }
+        }
+    }
+
+    async fn look_after(&mut self) -> Result<(), WorkerError> {
+        if let Some(next) = self.next.take() {
+            match self.go_live(&next).await {
+                Ok(()) => {}
+                Err(WorkerError::Kafka(error)) => {
+                    let why = format!("the config set waits for its topics: {error}");
+                    if self.live.is_none() {
+                        self.options.readiness.set(Some(why.clone()));
+                    }
+                    if self.status.borrow().waiting.as_ref() != Some(&why) {
+                        warn!(digest = next.set.digest.short(), "{why}");
+                        self.status.send_modify(|status| status.waiting = Some(why));
+                    }
+                    self.next = Some(next);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(orchestrator) = &self.orchestrator
+            && let Some(error) = orchestrator.failed().now_or_never()
+        {
+            return Err(error.into());
+        }
+        if let Some(error) = self.deliveries.failure() {
+            return Err(error);
+        }
+        if let Some(live) = &self.live {
+            self.deliveries.reconcile(live, &self.options, &self.producer).await?;
+        }
+        Ok(())
+    }
+
+    /// Topics first, so that nothing is routed to where it cannot go; then the consumers' deliveries, then the orchestrator.
+    async fn go_live(&mut self, next: &Candidate) -> Result<(), WorkerError> {
+        let began = Instant::now();
+        self.ensure_topics(next).await?;
+        self.deliveries.reconcile(next, &self.options, &self.producer).await?;
+        if self.options.roles.orchestrator {
+            let (pipeline, topics) = (Arc::clone(&next.pipeline), events_topics(&next.set));
+            match &mut self.orchestrator {
+                Some(orchestrator) => orchestrator.swap(pipeline, topics, None, self.options.drain).await?,
+                None => {
+                    let options = OrchestratorOptions { start: self.options.start, ..OrchestratorOptions::default() };
+                    let metrics = self.options.metrics.clone();
+                    self.orchestrator = Some(Orchestrator::start(&self.options.kafka, pipeline, topics, metrics, options)?);
+                }
+            }
+        }
+        let digest = &next.set.digest;
+        match &self.live {
+            Some(live) => info!(digest = digest.short(), changes = %config::diff(&live.set, &next.set), took = ?began.elapsed(), "the config changed"),
+            None => info!(digest = digest.short(), environment = %next.set.environment, consumers = next.set.consumers.len(), "the config is live"),
+        }
+        self.options.metrics.config_live(&digest.0);
+        self.options.metrics.reload("applied", next.compiled_in + began.elapsed());
+        self.options.readiness.set(None);
+        self.live = Some(next.clone());
+        let digest = digest.clone();
+        self.status.send_modify(|status| *status = Status { digest: Some(digest), reloads: status.reloads + 1, ..Status::default() });
+        Ok(())
+    }
+
+    async fn ensure_topics(&self, next: &Candidate) -> Result<(), WorkerError> {
+        let kafka = &self.options.kafka;
+        for ensured in kafka.ensure_topics(next.owned_topics(kafka), true).await? {
+            if let Ensured::Wrong(error) = ensured {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sources first, so that what they took still reaches its queue; then the deliveries, side by side.
+    async fn drain(&mut self) -> Result<(), WorkerError> {
+        info!(within = ?self.options.drain, "draining: a second signal stops at once");
+        let orchestrator = match self.orchestrator.take() {
+            Some(orchestrator) => orchestrator.stop(self.options.drain).await.map_err(WorkerError::from),
+            None => Ok(()),
+        };
+        let deliveries = self.deliveries.stop(self.options.drain).await;
+        if let (Err(_), Err(second)) = (&orchestrator, &deliveries) {
+            error!(error = %second, "draining failed");
+        }
+        orchestrator.and(deliveries)
+    }
+}

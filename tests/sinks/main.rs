@@ -1,9 +1,11 @@
-//! The sinks against what they talk to: files, SQLite, a local HTTP receiver, a real PostgreSQL (`POSTGRES_URL`).
+//! The sinks against what they talk to: files, SQLite, a local HTTP receiver, a real PostgreSQL (`POSTGRES_URL`), the embedded broker.
 
 mod files;
 mod http;
+mod kafka;
 mod postgres;
 mod sqlite;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;

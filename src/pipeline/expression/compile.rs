@@ -67,7 +67,7 @@ impl Compiler<'_> {
     }
 
     fn node(&mut self, expr: &Expr<'_>) -> Node {
-        let at = expr.span().start_offset;
+        let at = start(expr);
         match expr {
             Expr::Const(constant) => Node::Constant(constant.value.clone()),
             Expr::Var(name) => self.root(name.id, name.span()),
@@ -222,6 +222,17 @@ fn step(of: Node, step: Step) -> Node {
             Node::Path(root, steps)
         }
         other => Node::Step(Box::new(other), step),
+    }
+}
+
+/// Where an expression starts: minijinja's span of an operator is about the operator.
+fn start(expr: &Expr<'_>) -> Offset {
+    match expr {
+        Expr::BinOp(binary) => start(&binary.left),
+        Expr::Compare(compare) => start(&compare.expr),
+        Expr::GetAttr(get) => start(&get.expr),
+        Expr::GetItem(get) => start(&get.expr),
+        _ => expr.span().start_offset,
     }
 }
 

@@ -1,5 +1,6 @@
 //! An expression's value for one event.
 
+use indexmap::IndexMap;
 use minijinja::value::Kwargs;
 use minijinja::{Error, State, Value};
 
@@ -52,11 +53,11 @@ pub(super) fn evaluate<'a>(node: &Node, view: &View<'a>) -> Result<Found<'a>, Fa
             Found::Value(Value::from(items?))
         }
         Node::Map(members) => {
-            let mut pairs = Vec::with_capacity(members.len());
+            let mut object = IndexMap::with_capacity(members.len());
             for (key, member) in members {
-                pairs.push((value(key, view)?, value(member, view)?));
+                object.insert(Value::from(value(key, view)?.to_string()), value(member, view)?);
             }
-            Found::Value(Value::from_iter(pairs))
+            Found::Value(Value::from(object))
         }
         Node::Filter { name, input, arguments, at } => {
             let input = evaluate(input, view)?;

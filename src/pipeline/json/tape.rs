@@ -135,12 +135,12 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn as_str(&self) -> Option<&'a str> {
         let entry = self.entry();
-        let range = entry.word as usize..entry.word as usize + entry.at as usize;
-        match entry.kind {
-            Kind::Plain => Some(&self.source[range]),
-            Kind::Escaped => Some(&self.tape.unescaped[range]),
-            _ => None,
-        }
+        let text = match entry.kind {
+            Kind::Plain => self.source,
+            Kind::Escaped => &self.tape.unescaped,
+            _ => return None,
+        };
+        Some(&text[entry.word as usize..entry.word as usize + entry.at as usize])
     }
 
     /// The bytes of a key, without asking for character boundaries.
@@ -259,22 +259,6 @@ impl<'a> Cursor<'a> {
             return Some(self.at(self.index + 1 + position as u32));
         }
         self.elements().nth(position)
-    }
-
-    /// The value at a JSON Pointer's reference tokens.
-    pub fn pointer(&self, tokens: &[String]) -> Option<Cursor<'a>> {
-        let mut at = *self;
-        for token in tokens {
-            at = match at.kind() {
-                Kind::Object => at.get(token)?,
-                // RFC 6901: no sign, no leading zero.
-                Kind::Array if token == "0" || (!token.starts_with('0') && token.bytes().all(|b| b.is_ascii_digit())) => {
-                    at.element(token.parse().ok()?)? // empty, or larger than any array: not there
-                }
-                _ => return None,
-            };
-        }
-        Some(at)
     }
 
     /// In document order; none where it is no object.

@@ -1,5 +1,6 @@
 //! What a template, a path or an expression sees: the event and where it came from, the consumer, the element, and the render's own clock and id source.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,7 +55,8 @@ impl Object for Meta {
                 .filter(|_| self.timestamp_ms >= 0)
                 .map_or(Value::from(()), |at| Value::from(time::rfc3339(at))),
             "headers" => {
-                Value::from_iter(self.headers.iter().map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned())))
+                let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+                Value::from(self.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect::<BTreeMap<String, String>>())
             }
             "schema_version" => Value::from(self.schema_version),
             "revision" => Value::from(self.revision.clone()),
@@ -93,7 +95,7 @@ impl Meta {
 
 /// What a consumer's templates see as `consumer`.
 pub fn consumer_value(name: &str) -> Value {
-    Value::from_iter([("name", name)])
+    minijinja::context! { name }
 }
 
 /// What the renders of one delivery see. Cheap to clone.

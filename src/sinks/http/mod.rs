@@ -4,10 +4,8 @@ mod body;
 mod classify;
 mod request;
 
-use std::error::Error;
-use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -17,13 +15,16 @@ use reqwest::{Certificate, Client, Response, redirect};
 use url::Host;
 
 use self::request::Api;
-use super::refusal::{MAX_ANSWER_BYTES, refuse_all};
+use super::refusal::{MAX_ANSWER_BYTES, refuse_all, with_causes};
 use super::{Batch, Blame, Item, Refusal, Sink, SinkError, Verdict};
 use crate::config::{BodyForm, Delivery, HttpSink, Resolved};
 use crate::pipeline::{RequestTarget, Target};
 
 /// More of an answer than this is not read: the connection is dropped rather than drained.
 const MAX_DRAIN_BYTES: usize = 64 * 1024;
+
+/// Nor is it waited for longer than this: the status has said it all.
+const MAX_DRAIN: Duration = Duration::from_secs(1);
 
 /// Sends requests to one API.
 pub(super) struct Http {
@@ -173,18 +174,22 @@ async fn read_authorities(file: &Resolved) -> Result<Vec<Certificate>, Refusal> 
     }
 }
 
-/// The beginning of the answer's body. The rest is drained so that the connection can be used again. A body that breaks off changes nothing: the status has said it all.
+/// The beginning of the answer's body. The rest is drained so that the connection can be used again. A body that breaks off or stalls changes nothing.
 async fn read_answer(mut response: Response) -> Vec<u8> {
     let mut answer = Vec::new();
-    let mut read = 0;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = MAX_ANSWER_BYTES.saturating_sub(answer.len()).min(chunk.len());
-        answer.extend_from_slice(&chunk[..room]);
-        read += chunk.len();
-        if read > MAX_DRAIN_BYTES {
-            break;
+    let drain = async {
+        let mut read = 0;
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = MAX_ANSWER_BYTES.saturating_sub(answer.len()).min(chunk.len());
+            answer.extend_from_slice(&chunk[..room]);
+            read += chunk.len();
+            if read > MAX_DRAIN_BYTES {
+                break;
+            }
         }
-    }
+    };
+    // Whether it came to its end is nobody's concern.
+    let _ = tokio::time::timeout(MAX_DRAIN, drain).await;
     answer
 }
 
@@ -202,15 +207,7 @@ fn failure(error: reqwest::Error) -> Refusal {
     Refusal::new(if untrusted { Blame::Configuration } else { Blame::Sink }, text).code(code)
 }
 
-/// An error with its causes and without its URL, which may hold a password.
+/// An error without its URL, which may hold a password.
 fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a string does not fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
+    with_causes(&error.without_url())
 }

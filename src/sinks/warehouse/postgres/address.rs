@@ -90,9 +90,20 @@ impl Address {
     }
 
     /// Reads the certificates' files.
-    pub fn tls(&self) -> Result<MakeTlsConnector, ErrorStack> {
+    pub fn tls(&self) -> Result<MakeTlsConnector, String> {
+        let files = [("sslrootcert", &self.tls.root_cert), ("sslcert", &self.tls.cert), ("sslkey", &self.tls.key)];
+        for (name, file) in files.iter().filter_map(|(name, file)| file.as_ref().map(|file| (name, file))) {
+            // OpenSSL's own words for a missing file fill three lines.
+            std::fs::File::open(file).map_err(|error| format!("{name} {file}: {error}"))?;
+        }
+        self.tls.connector().map_err(|error| format!("sslrootcert, sslcert or sslkey: {error}"))
+    }
+}
+
+impl Tls {
+    fn connector(&self) -> Result<MakeTlsConnector, ErrorStack> {
         let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-        match (&self.tls.root_cert, self.tls.check) {
+        match (&self.root_cert, self.check) {
             (Some(file), _) => builder.set_ca_file(file)?,
             (None, Check::Nothing) => {}
             (None, _) => {
@@ -103,16 +114,16 @@ impl Address {
                 }
             }
         }
-        if let (Some(cert), Some(key)) = (&self.tls.cert, &self.tls.key) {
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
             builder.set_certificate_chain_file(cert)?;
             builder.set_private_key_file(key, SslFiletype::PEM)?;
         }
-        builder.set_verify(match self.tls.check {
+        builder.set_verify(match self.check {
             Check::Nothing => SslVerifyMode::NONE,
             Check::Authority | Check::Full => SslVerifyMode::PEER,
         });
         let mut connector = MakeTlsConnector::new(builder.build());
-        let verify_name = self.tls.check == Check::Full;
+        let verify_name = self.check == Check::Full;
         connector.set_callback(move |connection, _| {
             connection.set_verify_hostname(verify_name);
             Ok(())

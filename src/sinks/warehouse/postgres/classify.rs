@@ -2,6 +2,7 @@
 
 use tokio_postgres::Error;
 
+use crate::sinks::refusal::with_causes;
 use crate::sinks::{Blame, Refusal};
 
 /// What PostgreSQL, or the way to it, said. Its detail is left out: it quotes the row.
@@ -12,13 +13,7 @@ pub(super) fn refusal(error: &Error) -> Refusal {
             Refusal::new(blame(code), format!("{code}: {}", mask(code, answer.message()))).code(code)
         }
         None => {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(error);
-            while let Some(error) = cause {
-                text.push_str(": ");
-                text.push_str(&error.to_string());
-                cause = error.source();
-            }
+            let text = with_causes(error);
             // The server is there and nobody would be served.
             let refused_for_good = ["certificate verify failed", "does not support TLS", "password missing", "authentication"];
             let blame = if refused_for_good.iter().any(|what| text.contains(what)) { Blame::Configuration } else { Blame::Sink };

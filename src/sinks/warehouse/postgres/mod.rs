@@ -6,6 +6,7 @@ mod migrate;
 mod pool;
 mod statement;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -61,7 +62,9 @@ impl Postgres {
         let Target::Table(table) = &*batch.target else { return Err(Refusal::unfit(&batch.target, "warehouse")) };
         let connection = self.pool.take().await?;
         let catalog = self.columns(&connection.client, &table.name).await?;
-        let (inserts, mut verdicts) = inserts(table, &catalog, batch)?;
+        let mut verdicts = vec![Verdict::Delivered; batch.items.len()];
+        let rows = rows(table, batch, &mut verdicts);
+        let inserts = inserts(table, &catalog, &rows, &mut verdicts)?;
         let done = insert_all(&connection.client, &inserts, &mut verdicts).await;
         // A connection that was cut does not always know it yet.
         if !matches!(&done, Err(refusal) if refusal.blame == Blame::Sink) {
@@ -127,39 +130,47 @@ impl Sink for Postgres {
 }
 
 /// One statement with its parameters, and the items that its rows came from.
-struct Insert {
+struct Insert<'a> {
     sql: String,
     /// By column.
-    arrays: Vec<Vec<Option<String>>>,
+    arrays: Vec<Vec<Option<Cow<'a, str>>>>,
     items: Vec<usize>,
     /// For each row, whether some column of its key is null: such a row is never there already.
     keyless: Vec<bool>,
 }
 
-/// A batch as statements, one for each run of rows with the same columns, and the verdicts so far: refused where a row cannot be written at all.
-fn inserts(table: &Table, catalog: &[CatalogColumn], batch: &Batch) -> Result<(Vec<Insert>, Vec<Verdict>), Refusal> {
-    let mut verdicts = vec![Verdict::Delivered; batch.items.len()];
-    let refused = |reason: String| Verdict::Refused(Refusal::new(Blame::Record, reason));
-    let mut parsed = Vec::with_capacity(batch.items.len());
+fn refused(reason: String) -> Verdict {
+    Verdict::Refused(Refusal::new(Blame::Record, reason))
+}
+
+/// A batch's rows. What can never be one gets its verdict here.
+fn rows<'a>(table: &Table, batch: &'a Batch, verdicts: &mut [Verdict]) -> Vec<Row<'a>> {
+    let mut rows = Vec::with_capacity(batch.items.len());
     for (item, delivery) in batch.items.iter().enumerate() {
         match rows::parse(item, &delivery.payload) {
             Ok(row) => match table.key.iter().find(|key| !row.cells.iter().any(|cell| cell.column == key.as_str())) {
                 Some(key) => verdicts[item] = refused(format!("the row has no column {key}, which is in the key")),
-                None => parsed.push(row),
+                None => rows.push(row),
             },
             Err(reason) => verdicts[item] = refused(reason),
         }
     }
+    rows
+}
+
+/// Rows as statements, one for each run of the same columns. A row with a value that PostgreSQL has no text for gets its verdict here.
+fn inserts<'a>(
+    table: &Table,
+    catalog: &[CatalogColumn],
+    rows: &'a [Row<'a>],
+    verdicts: &mut [Verdict],
+) -> Result<Vec<Insert<'a>>, Refusal> {
     let mut inserts = Vec::new();
-    for run in rows::runs(&parsed) {
-        let run = &parsed[run];
+    for run in rows::runs(rows) {
+        let run = &rows[run];
         let columns = find(table, catalog, &run[0])?;
-        let mut insert = Insert {
-            sql: String::new(),
-            arrays: vec![Vec::with_capacity(run.len()); columns.len()],
-            items: Vec::new(),
-            keyless: Vec::new(),
-        };
+        let arrays = columns.iter().map(|_| Vec::with_capacity(run.len())).collect();
+        let mut insert = Insert { sql: String::new(), arrays, items: Vec::new(), keyless: Vec::new() };
         for row in run {
             match statement::texts(row, &columns) {
                 Ok(texts) => {
@@ -167,7 +178,7 @@ fn inserts(table: &Table, catalog: &[CatalogColumn], batch: &Batch) -> Result<(V
                         .keyless
                         .push(columns.iter().zip(&texts).any(|(column, text)| text.is_none() && table.key.contains(&column.name)));
                     insert.items.push(row.item);
-                    insert.arrays.iter_mut().zip(texts).for_each(|(array, text)| array.push(text.map(|text| text.into_owned())));
+                    insert.arrays.iter_mut().zip(texts).for_each(|(array, text)| array.push(text));
                 }
                 Err(reason) => verdicts[row.item] = refused(reason),
             }
@@ -177,7 +188,7 @@ fn inserts(table: &Table, catalog: &[CatalogColumn], batch: &Batch) -> Result<(V
             inserts.push(insert);
         }
     }
-    Ok((inserts, verdicts))
+    Ok(inserts)
 }
 
 /// A row's columns in the catalog.
@@ -190,7 +201,7 @@ fn find<'a>(table: &Table, catalog: &'a [CatalogColumn], row: &Row<'_>) -> Resul
 }
 
 /// All or nothing: several statements make one transaction.
-async fn insert_all(client: &Client, inserts: &[Insert], verdicts: &mut [Verdict]) -> Result<(), Refusal> {
+async fn insert_all(client: &Client, inserts: &[Insert<'_>], verdicts: &mut [Verdict]) -> Result<(), Refusal> {
     let many = inserts.len() > 1;
     if many {
         client.batch_execute("BEGIN").await.map_err(|error| refusal(&error))?;
@@ -210,7 +221,7 @@ async fn insert_all(client: &Client, inserts: &[Insert], verdicts: &mut [Verdict
     Ok(())
 }
 
-async fn insert_one(client: &Client, insert: &Insert, verdicts: &mut [Verdict]) -> Result<(), tokio_postgres::Error> {
+async fn insert_one(client: &Client, insert: &Insert<'_>, verdicts: &mut [Verdict]) -> Result<(), tokio_postgres::Error> {
     let parameters = insert.arrays.iter().map(|array| (array as &(dyn ToSql + Sync), Type::TEXT_ARRAY)).collect::<Vec<_>>();
     // Unnamed and in one round trip: nothing is left on the connection that a pooler between us would have to know.
     let row = client.query_typed_one(&insert.sql, &parameters).await?;

@@ -51,9 +51,13 @@ impl Pool {
         self.idle().push(connection);
     }
 
+    /// The address's own timeout is for the socket alone; a server that is stopped takes the connection and then says nothing.
     async fn connect(&self) -> Result<Connection, Refusal> {
-        let tls =
-            self.address.tls().map_err(|error| Refusal::new(Blame::Configuration, format!("sslrootcert, sslcert or sslkey: {error}")))?;
+        tokio::time::timeout(self.timeout, self.open()).await.unwrap_or_else(|_| Err(Refusal::timeout(self.timeout)))
+    }
+
+    async fn open(&self) -> Result<Connection, Refusal> {
+        let tls = self.address.tls().map_err(|reason| Refusal::new(Blame::Configuration, reason))?;
         let (client, connection) = self.address.config.connect(tls).await.map_err(|error| refusal(&error))?;
         let driver = tokio::spawn(async move {
             // Every call that waits on this connection gets the error; between calls nobody needs it, for a closed connection is not taken again.

@@ -1,0 +1,28 @@
+//! SIGINT and SIGTERM: the first one drains, the second one stops at once.
+
+use std::future::Future;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+/// As shells report a process that Ctrl-C ended.
+const STOPPED_AT_ONCE: i32 = 130;
+
+/// Cancels `stop` on the first signal and ends the process on the second. Kafka's offsets are safe either way: what was not acknowledged
+/// comes again.
+pub async fn stop_on_signal(stop: CancellationToken) {
+    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => return error!(%error, "cannot listen for signals: they end the process without draining"),
+    };
+    either(interrupt.recv(), terminate.recv()).await;
+    stop.cancel();
+    either(interrupt.recv(), terminate.recv()).await;
+    warn!("stopped at once; what was in flight comes again at the next start");
+    std::process::exit(STOPPED_AT_ONCE);
+}
+
+async fn either(one: impl Future<Output = Option<()>>, other: impl Future<Output = Option<()>>) {
+    tokio::select! { _ = one => {}, _ = other => {} }
+}

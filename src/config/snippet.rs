@@ -1,0 +1,63 @@
+//! A finding with the line it is about. Nothing that was found to be a secret is shown.
+
+use std::borrow::Cow;
+
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+
+use super::consumer::CLEAR_SECRET;
+use super::findings::{Finding, Severity};
+
+/// One finding as people read it; `source` is the text of its file, where that can be shown.
+pub fn human(finding: &Finding, source: Option<&str>, colour: bool) -> String {
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let level = match finding.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let file = &*finding.at.file;
+    let line = source.and_then(|source| shown_line(finding, source));
+    let title = level.primary_title(finding.message.as_str()).id(finding.code);
+    let mut group = match &line {
+        Some(line) => {
+            let span = span(line, finding.at.column, finding.width);
+            let snippet = Snippet::source(&**line).line_start(finding.at.line as usize).path(file);
+            title.element(snippet.annotation(AnnotationKind::Primary.span(span)))
+        }
+        None => {
+            let origin = Origin::path(file);
+            title.element(match finding.at.line {
+                0 => origin,
+                line => origin.line(line as usize).char_column(finding.at.column as usize),
+            })
+        }
+    };
+    if let Some(hint) = &finding.hint {
+        group = group.element(Level::HELP.message(hint.as_str()));
+    }
+    renderer.render(&[group])
+}
+
+/// The line a finding is about, made harmless: control characters become visible, a secret does not.
+fn shown_line<'a>(finding: &Finding, source: &'a str) -> Option<Cow<'a, str>> {
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
+    let index = finding.at.line.checked_sub(1)? as usize;
+    // `lines` knows no line after the last break; a finding about the end of a file is there.
+    let line = source.lines().nth(index).or_else(|| (index > 0 && source.lines().count() == index).then_some(""))?;
+    let mut shown = Cow::Borrowed(line);
+    if line.contains(|c: char| c.is_control() && c != '\t') {
+        shown = line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect::<String>().into();
+    }
+    if finding.code == CLEAR_SECRET {
+        let start = finding.at.column.saturating_sub(1) as usize;
+        let end = if finding.width > 1 { start + finding.width as usize } else { usize::MAX };
+        shown = shown.chars().enumerate().map(|(at, c)| if (start..end).contains(&at) { '*' } else { c }).collect::<String>().into();
+    }
+    Some(shown)
+}
+
+/// Columns count characters, spans bytes. Never empty, so that something is marked.
+fn span(line: &str, column: u32, width: u32) -> std::ops::Range<usize> {
+    let byte = |character: usize| line.char_indices().nth(character).map_or(line.len(), |(at, _)| at);
+    let start = column.saturating_sub(1) as usize;
+    byte(start)..byte(start.saturating_add(width as usize))
+}

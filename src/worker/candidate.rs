@@ -1,0 +1,47 @@
+//! A config set compiled beside the live one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::{self, ConfigSet, Files, Findings};
+use crate::kafka::{Kafka, OwnedTopic};
+use crate::pipeline::Pipeline;
+
+/// A set that compiles, and what it compiled to.
+#[derive(Clone)]
+pub struct Candidate {
+    pub set: Arc<ConfigSet>,
+    pub pipeline: Arc<Pipeline>,
+    pub compiled_in: Duration,
+}
+
+impl Candidate {
+    /// Reads and compiles on a blocking thread: large sets take longer than an async worker may be held.
+    pub async fn compile(files: Arc<Files>, environment: &Arc<str>) -> Result<Candidate, Findings> {
+        let environment = Arc::clone(environment);
+        let compiled = tokio::task::spawn_blocking(move || compile(&files, &environment)).await;
+        // a panic in there is a bug in the compiler of the set: it goes on where it came from
+        compiled.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    /// Every topic that the set writes to: a queue and a dead-letter topic for each consumer, and the one of the rejected.
+    pub fn owned_topics(&self, kafka: &Kafka) -> Vec<OwnedTopic> {
+        let mut topics = vec![OwnedTopic { name: kafka.rejected_topic(), partitions: 1 }];
+        for consumer in self.set.consumers.values() {
+            topics.push(OwnedTopic { name: kafka.queue_topic(&consumer.name), partitions: consumer.queue.partitions });
+            topics.push(OwnedTopic { name: kafka.dead_topic(&consumer.name), partitions: 1 });
+        }
+        topics
+    }
+}
+
+fn compile(files: &Files, environment: &str) -> Result<Candidate, Findings> {
+    let began = Instant::now();
+    let loaded = config::load(files, environment);
+    let set = match loaded.set {
+        Some(set) if !loaded.findings.has_errors() => set,
+        _ => return Err(loaded.findings),
+    };
+    let pipeline = Pipeline::compile(&set)?;
+    Ok(Candidate { set: Arc::new(set), pipeline: Arc::new(pipeline), compiled_in: began.elapsed() })
+}

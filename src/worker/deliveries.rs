@@ -1,0 +1,143 @@
+//! The deliveries of one process, kept on what the live set says: started, given new settings, drained, stopped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{FutureExt, join_all};
+use tracing::{info, warn};
+
+use super::candidate::Candidate;
+use super::{WorkerError, WorkerOptions};
+use crate::config::{Configured, Consumer, ConsumerState};
+use crate::delivery::DeliveryWorker;
+use crate::kafka::Producer;
+use crate::pipeline::TableDefinition;
+use crate::sinks;
+
+#[derive(Default)]
+pub(super) struct Deliveries {
+    running: BTreeMap<Arc<str>, Running>,
+    /// Consumers that cannot be configured here, and why: said once.
+    unconfigured: BTreeMap<Arc<str>, String>,
+}
+
+struct Running {
+    worker: DeliveryWorker,
+    plan: Plan,
+    /// Rounds in a row in which a removed consumer's queue was empty.
+    empty_rounds: u32,
+}
+
+/// What the orchestrator had in flight when its consumer was removed has reached the queue long before so many rounds are over.
+const EMPTY_ROUNDS: u32 = 3;
+
+/// All that a delivery is made of; an equal plan needs no new sink.
+#[derive(Clone, PartialEq)]
+struct Plan {
+    configured: Configured,
+    tables: Vec<TableDefinition>,
+    state: ConsumerState,
+}
+
+impl Deliveries {
+    /// Starts, reconfigures and ends deliveries until they are what the set says. Cheap where nothing changed: it is called every round,
+    /// because a secret's file may have changed and a removed consumer's queue may have run empty.
+    pub(super) async fn reconcile(&mut self, wanted: &Candidate, options: &WorkerOptions, producer: &Producer) -> Result<(), WorkerError> {
+        for consumer in wanted.set.consumers.values().filter(|consumer| options.roles.delivers(&consumer.name)) {
+            match consumer.configure(options.variables.as_ref()) {
+                Ok(configured) => {
+                    self.unconfigured.remove(&consumer.name);
+                    let plan = Plan { configured, tables: wanted.pipeline.tables(&consumer.name), state: consumer.state };
+                    self.ensure(consumer, plan, options, producer).await?;
+                }
+                Err(why) => self.unconfigure(consumer, why.to_string(), options).await?,
+            }
+        }
+        self.end_removed(wanted, options).await
+    }
+
+    /// The first delivery whose queue cannot be read any more.
+    pub(super) fn failure(&self) -> Option<WorkerError> {
+        self.running.iter().find_map(|(consumer, running)| {
+            let source = running.worker.failed().now_or_never()?;
+            Some(WorkerError::Delivery { consumer: Arc::clone(consumer), source })
+        })
+    }
+
+    async fn ensure(&mut self, consumer: &Consumer, plan: Plan, options: &WorkerOptions, producer: &Producer) -> Result<(), WorkerError> {
+        if self.running.get(&consumer.name).is_some_and(|running| running.plan == plan) {
+            return Ok(());
+        }
+        let failed = |source| WorkerError::Delivery { consumer: Arc::clone(&consumer.name), source };
+        let connected =
+            sinks::connect(&consumer.name, &plan.configured.sink, plan.tables.clone(), &plan.configured.delivery, &options.root, &options.kafka);
+        let sink = match connected {
+            Ok(Some(sink)) => sink,
+            // a queue sink: others read the topic themselves
+            Ok(None) => return self.end(&consumer.name, options.drain).await,
+            Err(why) => return self.unconfigure(consumer, why.to_string(), options).await,
+        };
+        match self.running.get_mut(&consumer.name) {
+            Some(running) => {
+                running.worker.reconfigure(plan.configured.clone(), sink).await;
+                running.plan = plan;
+                running.empty_rounds = 0;
+                info!(consumer = %consumer.name, "delivery goes on with new settings");
+            }
+            None => {
+                let configured = plan.configured.clone();
+                let worker = DeliveryWorker::start(&options.kafka, producer, consumer, configured, sink, &options.metrics).map_err(failed)?;
+                self.running.insert(Arc::clone(&consumer.name), Running { worker, plan, empty_rounds: 0 });
+                info!(consumer = %consumer.name, sink = consumer.sink.kind().name(), "delivery started");
+            }
+        }
+        Ok(())
+    }
+
+    /// Its queue waits; the others go on.
+    async fn unconfigure(&mut self, consumer: &Consumer, why: String, options: &WorkerOptions) -> Result<(), WorkerError> {
+        self.end(&consumer.name, options.drain).await?;
+        if self.unconfigured.get(&consumer.name) != Some(&why) {
+            warn!(consumer = %consumer.name, %why, "the consumer is unconfigured, its queue waits");
+            options.metrics.delivery_state(&consumer.name, "unconfigured");
+            self.unconfigured.insert(Arc::clone(&consumer.name), why);
+        }
+        Ok(())
+    }
+
+    /// A consumer that the set no longer has: nothing new is routed to it, what waits on its queue is still delivered.
+    async fn end_removed(&mut self, wanted: &Candidate, options: &WorkerOptions) -> Result<(), WorkerError> {
+        self.unconfigured.retain(|name, _| wanted.set.consumers.contains_key(name));
+        let removed: Vec<Arc<str>> = self.running.keys().filter(|name| !wanted.set.consumers.contains_key(*name)).cloned().collect();
+        for name in removed {
+            let Some(running) = self.running.get_mut(&name) else { continue };
+            if running.plan.state != ConsumerState::Draining {
+                info!(consumer = %name, "the consumer was removed: its queue is drained");
+                running.plan.state = ConsumerState::Draining;
+                options.metrics.delivery_state(&name, "draining");
+            }
+            running.empty_rounds = if running.worker.lag() == 0 { running.empty_rounds + 1 } else { 0 };
+            if running.empty_rounds == EMPTY_ROUNDS {
+                self.end(&name, options.drain).await?;
+                options.metrics.forget(&name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, name: &Arc<str>, within: Duration) -> Result<(), WorkerError> {
+        let Some(running) = self.running.remove(name) else { return Ok(()) };
+        running.worker.stop(within).await.map_err(|source| WorkerError::Delivery { consumer: Arc::clone(name), source })?;
+        info!(consumer = %name, "delivery stopped");
+        Ok(())
+    }
+
+    /// Stops them side by side: one slow sink does not use up the others' time.
+    pub(super) async fn stop(&mut self, within: Duration) -> Result<(), WorkerError> {
+        let stops = std::mem::take(&mut self.running).into_iter().map(|(consumer, running)| async move {
+            running.worker.stop(within).await.map_err(|source| WorkerError::Delivery { consumer, source })
+        });
+        join_all(stops).await.into_iter().collect()
+    }
+}

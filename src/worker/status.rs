@@ -1,0 +1,39 @@
+//! What a worker says of itself.
+
+use std::sync::Arc;
+
+use tracing::error;
+
+use crate::config::{Digest, Files, Findings};
+
+/// What a worker runs.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// The live set; none before the first.
+    pub digest: Option<Digest>,
+    /// How many sets went live.
+    pub reloads: u64,
+    /// The last set that was not taken, until one is.
+    pub refused: Option<Refused>,
+    /// Why a compiled set is not live yet.
+    pub waiting: Option<String>,
+}
+
+/// A set that does not compile.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    pub findings: Findings,
+    /// The files it was made of, for the findings' snippets.
+    pub files: Arc<Files>,
+}
+
+/// More findings than this are counted, not listed: a log is not where one reads hundreds of them.
+const LISTED: usize = 20;
+
+pub(super) fn log_refused(findings: &Findings, live: Option<&Digest>) {
+    let digest = live.map(Digest::short).unwrap_or("none");
+    error!(live = digest, findings = findings.len(), "the changed config is refused, the last good one goes on; `analytica validate` shows why");
+    for finding in findings.iter().take(LISTED) {
+        error!(at = %finding.at, code = finding.code, hint = finding.hint.as_deref(), "{}", finding.message);
+    }
+}

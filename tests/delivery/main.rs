@@ -1,0 +1,7 @@
+//! Delivery, from a queue's records to a sink's verdicts: what a user of the system sees of ordering, retries, refusals and pauses.
+
+mod bench;
+mod flow;
+mod order;
+mod refusals;
+mod trouble;
