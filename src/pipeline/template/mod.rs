@@ -21,7 +21,7 @@ use super::json::check_json;
 use crate::config::{Finding, Findings, Located, Place, Transform};
 use check::Check;
 use rewrite::{FileEdits, Map, Mode};
-use source::{File, Text};
+use source::{File, Prints, Text};
 
 pub use error::RenderError;
 pub use scope::{Digits, Meta, Parts, ROOTS, Scope, consumer_value};
@@ -88,6 +88,7 @@ struct Entry {
 struct Origin {
     text: Text,
     map: Map,
+    prints: Prints,
 }
 
 impl Templates {
@@ -126,7 +127,7 @@ impl Templates {
             let at = rewritten.map.original(error.range().unwrap_or_default().start);
             findings.push(Finding::error("template-syntax", file.text.place(at), error.detail().unwrap_or("cannot be compiled").to_owned()));
         }
-        self.origins.insert(name, Origin { text: file.text.clone(), map: rewritten.map });
+        self.origins.insert(name, Origin { text: file.text.clone(), map: rewritten.map, prints: file.prints.clone() });
     }
 
     /// Compiles a request path, query value or header value; `roots` as for `check`.
@@ -216,7 +217,9 @@ impl Templates {
             return RenderError { at: Place::file(name), message: error::message(inner, None, self.max_payload_bytes) };
         };
         let range = inner.range().map(|range| origin.map.original(range.start)..origin.map.original(range.end));
-        let expression = range.clone().and_then(|range| origin.text.text.get(range)).map(str::trim).filter(|text| !text.is_empty());
+        // what people know it by: the whole of the print, or else the part of a statement that failed
+        let shown = range.clone().map(|range| origin.prints.around(range.start).map_or(range, |(begin, end)| begin..end));
+        let expression = shown.and_then(|range| origin.text.text.get(range)).map(str::trim).filter(|text| !text.is_empty());
         let at = match (&range, inner.line()) {
             (Some(range), _) => origin.text.place(range.start),
             (None, Some(line)) => Place::new(origin.text.place(0).file, line as u32, 1),

@@ -45,8 +45,7 @@ pub(super) struct File<'s> {
     /// The name that includes use.
     pub(super) name: &'s str,
     pub(super) text: &'s Text,
-    /// Of each `{{ … }}`, in order: where what it prints begins and ends.
-    prints: Vec<(usize, usize)>,
+    pub(super) prints: Prints,
     /// None where it does not parse.
     pub(super) tree: Option<Stmt<'s>>,
 }
@@ -63,27 +62,33 @@ impl<'s> File<'s> {
                 None
             }
         };
-        File { name, text, prints: prints(&text.text), tree }
-    }
-
-    /// The inside of the `{{ … }}` that holds this offset.
-    pub(super) fn print_around(&self, offset: usize) -> Option<(usize, usize)> {
-        let at = self.prints.partition_point(|(begin, _)| *begin <= offset).checked_sub(1)?;
-        self.prints.get(at).copied().filter(|(_, end)| offset <= *end)
+        File { name, text, prints: Prints::find(&text.text), tree }
     }
 }
 
-fn prints(text: &str) -> Vec<(usize, usize)> {
-    let (mut found, mut begin) = (Vec::new(), None);
-    // a text that cannot be read to its end has a finding of its own
-    for (token, span) in tokenize(text, false, Default::default()).map_while(Result::ok) {
-        match token {
-            Token::VariableStart => begin = Some(span.end_offset as usize),
-            Token::VariableEnd => found.extend(begin.take().map(|begin| (begin, span.start_offset as usize))),
-            _ => {}
+/// Of each `{{ … }}` of a text, in order: where what it prints begins and ends.
+#[derive(Debug, Clone)]
+pub(super) struct Prints(Vec<(usize, usize)>);
+
+impl Prints {
+    fn find(text: &str) -> Prints {
+        let (mut found, mut begin) = (Vec::new(), None);
+        // a text that cannot be read to its end has a finding of its own
+        for (token, span) in tokenize(text, false, Default::default()).map_while(Result::ok) {
+            match token {
+                Token::VariableStart => begin = Some(span.end_offset as usize),
+                Token::VariableEnd => found.extend(begin.take().map(|begin| (begin, span.start_offset as usize))),
+                _ => {}
+            }
         }
+        Prints(found)
     }
-    found
+
+    /// The inside of the `{{ … }}` that holds this offset.
+    pub(super) fn around(&self, offset: usize) -> Option<(usize, usize)> {
+        let at = self.0.partition_point(|(begin, _)| *begin <= offset).checked_sub(1)?;
+        self.0.get(at).copied().filter(|(_, end)| offset <= *end)
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +98,7 @@ mod tests {
     #[test]
     fn the_inside_of_a_print_is_found_whatever_its_braces_and_strings() {
         let text = r#"{"a": {{- event.a -}}, {# {{ no }} #}"b": "{{ {"x": "}}"}["x"] }}"}"#;
-        let inside: Vec<&str> = prints(text).into_iter().map(|(begin, end)| text[begin..end].trim()).collect();
+        let inside: Vec<&str> = Prints::find(text).0.into_iter().map(|(begin, end)| text[begin..end].trim()).collect();
         assert_eq!(inside, ["event.a", r#"{"x": "}}"}["x"]"#]);
     }
 }

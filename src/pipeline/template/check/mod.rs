@@ -5,6 +5,7 @@ mod exprs;
 mod names;
 mod prints;
 mod stmts;
+mod templates;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -163,6 +164,7 @@ impl<'c, 's> Check<'c, 's> {
         self.template(file, mode);
         if let Flow::Json(JsonText { state, opened }) = self.flow
             && state != Lexical::Outside
+            && !self.out.findings.has_errors()
         {
             let at = self.files[file].text.place(opened);
             self.find(Finding::error("json-context", at, "a JSON string is still open at the end of the template").hint("close it with `\"`"));

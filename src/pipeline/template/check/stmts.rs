@@ -1,10 +1,9 @@
-//! Statements: scopes, and the rule that branches and loops leave JSON as they found it.
+//! Statements: how text, branches and loops follow each other, and whether a JSON string is open between them.
 
-use std::rc::Rc;
+use minijinja::machinery::Span;
+use minijinja::machinery::ast::{EmitRaw, ForLoop, IfCond, Macro, Set, SetBlock, Spanned, Stmt, WithBlock};
 
-use minijinja::machinery::ast::{Expr, ForLoop, IfCond, Spanned, Stmt};
-
-use super::super::rewrite::Region;
+use super::super::json_text::Wrong;
 use super::{Check, Flow, Frame, Known, MacroRef};
 
 impl<'s> Check<'_, 's> {
@@ -14,164 +13,134 @@ impl<'s> Check<'_, 's> {
         }
     }
 
-    /// Walks something that stands elsewhere: with its own names and flow, and with its captured blocks finished at its end.
-    pub(super) fn elsewhere(&mut self, region: Region, scopes: Vec<Frame<'s>>, flow: Flow, walk: impl FnOnce(&mut Self)) {
-        let region = std::mem::replace(&mut self.region, region);
-        let scopes = std::mem::replace(&mut self.scopes, scopes);
-        let flow = std::mem::replace(&mut self.flow, flow);
-        let loops = std::mem::take(&mut self.loops);
-        let guarded = std::mem::take(&mut self.guarded);
-        let caller = self.caller.take();
-        let has_super = std::mem::replace(&mut self.has_super, false);
-        let dead = std::mem::replace(&mut self.dead, false);
-        self.stack.push(self.region);
-        self.regions.entry(self.region).or_default();
-        let first = self.captures.len();
-        walk(self);
-        self.finish_captures(first);
-        self.stack.pop();
-        self.region = region;
-        self.scopes = scopes;
-        self.flow = flow;
-        self.loops = loops;
-        self.guarded = guarded;
-        self.caller = caller;
-        self.has_super = has_super;
-        self.dead = dead;
+    pub(super) fn inner(&mut self, statements: &'s [Stmt<'s>]) {
+        self.scopes.push(Frame::new());
+        self.body(statements);
+        self.scopes.pop();
     }
 
-    fn statement(&mut self, statement: &'s Stmt<'s>) {
+    pub(super) fn statement(&mut self, statement: &'s Stmt<'s>) {
         match statement {
             Stmt::Template(template) => self.body(&template.children),
-            Stmt::EmitRaw(raw) => self.raw(raw.raw),
             Stmt::EmitExpr(emit) => self.print(emit),
-            Stmt::IfCond(condition) => self.condition(condition),
-            Stmt::ForLoop(each) => self.for_loop(each),
-            Stmt::WithBlock(with) => {
-                self.scopes.push(Frame::new());
-                for (target, expr) in &with.assignments {
-                    self.set(target, expr);
-                }
-                self.body(&with.body);
-                self.scopes.pop();
-            }
-            Stmt::Set(set) => self.set(&set.target, &set.expr),
+            Stmt::EmitRaw(raw) => self.raw(raw),
+            Stmt::ForLoop(each) => self.each(each),
+            Stmt::IfCond(choice) => self.choice(choice),
+            Stmt::WithBlock(with) => self.with(with),
+            Stmt::Set(set) => self.set(set),
             Stmt::SetBlock(block) => self.set_block(block),
-            Stmt::FilterBlock(block) => self.filter_block(block),
-            Stmt::CallBlock(block) => self.call_block(block),
-            Stmt::Macro(decl) => {
-                let scope = Rc::new(self.scopes.clone());
-                self.bind(decl.name, Known { macros: vec![MacroRef { file: self.region.file, decl, scope }], ..Known::default() });
-                if self.lenient {
-                    let mut scopes = self.scopes.clone();
-                    scopes.push(vec![("caller", Known::default())]);
-                    self.elsewhere(self.region, scopes, Flow::Module, |check| check.body(&decl.body));
-                }
-            }
-            Stmt::AutoEscape(block) => {
-                let finding = self.wrong("not-allowed", block.span().start_offset as usize, block.span().start_offset as usize + "autoescape".len(), "`autoescape` has no place here");
-                self.find(finding.hint("what is printed is escaped for its place, and nothing can switch that off"));
-                self.body(&block.body);
-            }
             Stmt::Block(block) => self.block(block),
-            Stmt::Import(import) => {
-                let modules = self.imported(&import.expr);
-                self.assign(&import.name, Known { modules, ..Known::default() });
-            }
+            Stmt::Import(import) => self.import(import),
             Stmt::FromImport(import) => self.from_import(import),
-            Stmt::Extends(extends) => {
-                let finding = self.wrong_at("not-allowed", extends.span(), "`extends` can only stand at the top of a template");
-                self.find(finding);
-            }
             Stmt::Include(include) => self.include(include),
-            Stmt::Continue(_) | Stmt::Break(_) => {
-                if self.loops.last().is_some_and(|start| !start.same(self.flow)) {
-                    let span = match statement {
-                        Stmt::Continue(at) => at.span(),
-                        Stmt::Break(at) => at.span(),
-                        _ => return,
-                    };
-                    let finding = self.wrong_at("json-context", span, "leaves the loop's body while a JSON string is open");
-                    self.find(finding.hint("close the string first"));
-                }
-                self.dead = true;
+            Stmt::Macro(decl) => self.declare(decl),
+            Stmt::Continue(spot) => self.leaves_loop(spot.span()),
+            Stmt::Break(spot) => self.leaves_loop(spot.span()),
+            Stmt::Do(call) => drop(self.call(&call.call)),
+            Stmt::Extends(extends) => self.unsupported(extends.span(), "`extends` inside a block or branch", "put it first in the file"),
+            Stmt::AutoEscape(block) => {
+                self.unsupported(block.span(), "`autoescape`", "leave it out: what is printed is escaped for its place already");
             }
-            Stmt::Do(block) => drop(self.call(&block.call)),
+            Stmt::FilterBlock(block) => {
+                self.unsupported(block.span(), "a filter block", "capture the text with `{% set x %}…{% endset %}` and print `x` through the filter");
+            }
+            Stmt::CallBlock(block) => self.unsupported(block.span(), "a call block", "give the macro an argument, or use an include"),
         }
     }
 
-    fn set(&mut self, target: &'s Expr<'s>, expr: &'s Expr<'s>) {
-        if self.set_call(target, expr) {
-            return;
-        }
-        let known = self.known(expr, false);
-        // another name for a captured block or a macro would be hard to follow; a path is not
-        self.needs_text(&known, expr.span());
-        if !known.macros.is_empty() {
-            self.value(expr, false);
-        }
-        self.assign(target, Known { paths: known.paths, modules: known.modules, ..Known::default() });
+    pub(super) fn unsupported(&mut self, span: Span, what: &str, hint: &str) {
+        let finding = self.wrong_at("unsupported", span, format!("{what} is not supported"));
+        self.find(finding.hint(hint));
     }
 
-    fn condition(&mut self, condition: &'s Spanned<IfCond<'s>>) {
-        self.value(&condition.expr, false);
-        let (start, dead) = (self.flow, self.dead);
-        let frame = self.scopes.last().cloned().unwrap_or_default();
-        let guards = self.guarded.len();
-        self.guard(&condition.expr);
-        self.body(&condition.true_body);
-        self.guarded.truncate(guards);
-        let (yes, yes_dead) = (self.flow, self.dead);
-        let yes_frame = self.scopes.last_mut().map(|top| std::mem::replace(top, frame)).unwrap_or_default();
-        (self.flow, self.dead) = (start, dead);
-        self.body(&condition.false_body);
-        for (name, known) in yes_frame {
-            let joined = match self.scopes.last().and_then(|top| top.iter().find(|(bound, _)| *bound == name)) {
-                Some((_, other)) => known.join(other),
-                None => known,
+    fn raw(&mut self, raw: &'s Spanned<EmitRaw<'s>>) {
+        let Flow::Json(mut json) = self.flow else { return };
+        let start = raw.span().start_offset as usize;
+        let wrong = json.feed(raw.raw, start);
+        self.flow = Flow::Json(json);
+        if let Some(wrong) = wrong {
+            let (at, message, hint) = match wrong {
+                Wrong::Control(at) => (at, "a line break or control character inside a JSON string", "close the string with `\"`, or write `\\n`"),
+                Wrong::BadEscape(at) => (at, "no such escape sequence in a JSON string", "write `\\\\` for a backslash"),
             };
-            self.bind(name, joined);
-        }
-        match (yes_dead && !dead, self.dead && !dead) {
-            (true, false) => {}
-            (false, true) => (self.flow, self.dead) = (yes, false),
-            (both, _) => {
-                if !both && !yes.same(self.flow) {
-                    let start = condition.span().start_offset as usize;
-                    let finding = self.wrong("json-context", start, start + "if".len(), "the branches of this `if` leave a JSON string open differently");
-                    self.find(finding.hint("open and close each string in the same branch, or outside the `if`"));
-                }
-                self.flow = yes;
-            }
+            let finding = self.wrong("json-context", start + at, start + at + 1, message);
+            self.find(finding.hint(hint));
         }
     }
 
-    fn for_loop(&mut self, each: &'s Spanned<ForLoop<'s>>) {
-        let of = self.value(&each.iter, false);
+    fn choice(&mut self, choice: &'s Spanned<IfCond<'s>>) {
+        self.value(&choice.expr, false);
         let start = self.flow;
+        let guards = self.guarded.len();
+        self.guard(&choice.expr);
+        self.inner(&choice.true_body);
+        self.guarded.truncate(guards);
+        let after_true = std::mem::replace(&mut self.flow, start);
+        self.inner(&choice.false_body);
+        if !self.flow.same(after_true) {
+            let finding = self.wrong_at("json-context", choice.span(), "one branch leaves a JSON string open, the other does not");
+            self.find(finding.hint("open and close the string in the same branch, or around both"));
+        }
+    }
+
+    fn each(&mut self, each: &'s Spanned<ForLoop<'s>>) {
+        let of = self.value(&each.iter, false);
         self.scopes.push(vec![("loop", Known::default())]);
         self.assign(&each.target, of.child("*"));
         if let Some(filter) = &each.filter_expr {
             self.value(filter, false);
         }
+        let start = self.flow;
         self.loops.push(start);
         self.body(&each.body);
         self.loops.pop();
         self.scopes.pop();
-        let word = each.span().start_offset as usize;
-        if !self.dead && !start.same(self.flow) {
-            let finding = self.wrong("json-context", word, word + "for".len(), "the body of this loop leaves a JSON string open, or closes one, each time round");
-            self.find(finding.hint("open and close each string inside the body, or outside the loop"));
+        if !self.flow.same(start) {
+            let finding = self.wrong_at("json-context", each.span(), "the loop's body leaves a JSON string open or closed for its next turn");
+            self.find(finding.hint("open and close the string inside the body, or around the loop"));
         }
-        self.dead = false;
         self.flow = start;
+        self.inner(&each.else_body);
+        if !self.flow.same(start) {
+            let finding = self.wrong_at("json-context", each.span(), "the loop's `else` leaves a JSON string open, its body does not");
+            self.find(finding);
+        }
+    }
+
+    fn leaves_loop(&mut self, span: Span) {
+        if self.loops.last().is_some_and(|start| !self.flow.same(*start)) {
+            let finding = self.wrong_at("json-context", span, "the loop is left while a JSON string is open");
+            self.find(finding);
+        }
+    }
+
+    fn with(&mut self, with: &'s Spanned<WithBlock<'s>>) {
         self.scopes.push(Frame::new());
-        self.body(&each.else_body);
-        self.scopes.pop();
-        if !start.same(self.flow) {
-            let finding = self.wrong("json-context", word, word + "for".len(), "the `else` of this loop leaves a JSON string open differently");
-            self.find(finding.hint("open and close each string in the same branch"));
+        for (target, expr) in &with.assignments {
+            let known = self.known(expr, false);
+            self.assign(target, known);
         }
-        self.flow = start;
+        self.body(&with.body);
+        self.scopes.pop();
+    }
+
+    fn set(&mut self, set: &'s Spanned<Set<'s>>) {
+        let known = self.known(&set.expr, false);
+        self.assign(&set.target, known);
+    }
+
+    /// What is captured is text: it is put into its place where it is printed.
+    fn set_block(&mut self, block: &'s Spanned<SetBlock<'s>>) {
+        let flow = std::mem::replace(&mut self.flow, Flow::Text);
+        self.inner(&block.body);
+        self.flow = flow;
+        if let Some(filter) = &block.filter {
+            self.value(filter, false);
+        }
+        self.assign(&block.target, Known::default());
+    }
+
+    fn declare(&mut self, decl: &'s Spanned<Macro<'s>>) {
+        self.bind(decl.name, Known { callee: Some(MacroRef { file: self.file, decl }), ..Known::default() });
     }
 }

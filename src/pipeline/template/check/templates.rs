@@ -1,270 +1,215 @@
-//! Statements that bring in other files: include, import, extends and blocks.
-
-use std::collections::BTreeMap;
-use std::rc::Rc;
+//! Templates in each other: includes, imports, and blocks of parents and children.
 
 use minijinja::machinery::Span;
-use minijinja::machinery::ast::{Block, Expr, FromImport, Include, Spanned, Stmt};
+use minijinja::machinery::ast::{Block, Expr, FromImport, Import, Include, Spanned, Stmt};
 
-use super::super::json_text::JsonText;
-use super::super::rewrite::{Mode, Region, TEXT_MACRO};
-use super::super::source::bodies;
+use super::super::rewrite::Mode;
 use super::names::closest;
-use super::{Chain, Check, Flow, Frame, Known, Link};
-use crate::config::Finding;
+use super::{Check, Flow, Frame, Known, MacroRef, Override, Region};
 
 impl<'s> Check<'_, 's> {
-    /// Walks a whole file in the flow that holds. Its region is the current one.
+    /// Walks a file from where the flow is; the flow is where it ends.
     pub(super) fn template(&mut self, file: usize, mode: Mode) {
+        self.out.needed.insert((file, mode));
         let Some(Stmt::Template(tree)) = &self.files[file].tree else { return };
-        self.stack.push(self.region);
-        self.regions.entry(self.region).or_default();
-        let first = self.captures.len();
-        match tree.children.iter().position(|statement| matches!(statement, Stmt::Extends(_))) {
-            Some(at) => self.child(&tree.children, at, mode),
+        self.stack.push((file, None));
+        let around = (self.file, self.region);
+        (self.file, self.region) = (file, Region::Body(mode));
+        match tree.children.iter().find_map(|statement| if let Stmt::Extends(extends) = statement { Some(extends) } else { None }) {
+            Some(extends) => {
+                self.collect_blocks(&tree.children);
+                let flow = std::mem::replace(&mut self.flow, Flow::Nowhere);
+                for statement in tree.children.iter().filter(|statement| !matches!(statement, Stmt::Block(_) | Stmt::Extends(_))) {
+                    self.statement(statement);
+                }
+                self.flow = flow;
+                for parent in self.template_names(&extends.name, Mode::Json) {
+                    if self.enters(parent, extends.span()) {
+                        self.template(parent, mode);
+                    }
+                }
+            }
             None => self.body(&tree.children),
         }
-        self.finish_captures(first);
+        (self.file, self.region) = around;
         self.stack.pop();
     }
 
-    /// A template that extends another: only its blocks are written, in the places of the other.
-    fn child(&mut self, statements: &'s [Stmt<'s>], extends: usize, mode: Mode) {
-        for statement in &statements[..extends] {
-            let before = match statement {
-                Stmt::EmitRaw(raw) if raw.raw.trim().is_empty() => continue,
-                Stmt::EmitRaw(raw) => raw.span(),
-                Stmt::EmitExpr(emit) => emit.span(),
-                _ => continue,
-            };
-            let finding = self.wrong_at("not-allowed", before, "stands before `extends`, so it would be written before the whole payload");
-            self.find(finding.hint("start the template with `extends`"));
+    /// False, with a finding, for a file that is being walked already.
+    fn enters(&mut self, file: usize, span: Span) -> bool {
+        let again = self.stack.contains(&(file, None));
+        if again {
+            let finding = self.wrong_at("missing-template", span, format!("`{}` includes itself", self.files[file].name));
+            self.find(finding);
         }
-        let flow = std::mem::replace(&mut self.flow, Flow::Module);
-        let mut blocks = BTreeMap::new();
-        find_blocks(statements, &mut blocks);
+        !again
+    }
+
+    fn collect_blocks(&mut self, statements: &'s [Stmt<'s>]) {
         for statement in statements {
-            if !matches!(statement, Stmt::Block(_) | Stmt::Extends(_)) {
-                self.body(std::slice::from_ref(statement));
-            }
-        }
-        self.flow = flow;
-        let Stmt::Extends(extends) = &statements[extends] else { return };
-        let link = Link { region: self.region, blocks: Rc::new(blocks) };
-        self.chain.links.push(link.clone());
-        let last = self.chain.links.len() - 1;
-        for (parent, span) in self.named(&extends.name, false) {
-            if let Some(parent) = self.enter(parent, span, mode) {
-                let region = std::mem::replace(&mut self.region, Region { file: parent, part: None, mode });
-                self.template(parent, mode);
-                self.region = region;
-            }
-        }
-        self.chain.links.truncate(last);
-        for (name, block) in link.blocks.iter() {
-            if !self.seen_blocks.contains(name) {
-                let start = block.span().start_offset as usize;
-                let finding = self.wrong("unused-block", start, start + "block".len(), format!("block `{name}` is not in the template that this one extends, so it is never written"));
-                let known: Vec<&str> = self.seen_blocks.iter().copied().collect();
-                let finding = Finding { severity: crate::config::Severity::Warning, ..finding };
-                self.unknown(finding, name, &known, None);
+            if let Stmt::Block(block) = statement {
+                let found = Override { file: self.file, region: self.region, block };
+                self.blocks.entry(block.name).or_default().push(found);
+                self.collect_blocks(&block.body);
             }
         }
     }
 
-    /// A place that children may fill: each version is walked in the context of this place.
+    /// A block stands where its oldest parent has it, with the youngest child's body.
     pub(super) fn block(&mut self, block: &'s Spanned<Block<'s>>) {
-        self.seen_blocks.insert(block.name);
-        let mut versions: Vec<(Region, &'s Spanned<Block<'s>>)> =
-            self.chain.links.iter().filter_map(|link| link.blocks.get(block.name).map(|block| (link.region, *block))).collect();
-        // the version of the template that the block was met in closes the chain
-        if !versions.iter().any(|(_, version)| std::ptr::eq(*version, block)) {
-            versions.push((self.region, block));
+        let own = Override { file: self.file, region: self.region, block };
+        let chain = self.blocks.entry(block.name).or_default();
+        if !chain.iter().any(|known| std::ptr::eq(known.block, block)) {
+            chain.push(own);
         }
-        let (start, region, had_super) = (self.flow, self.region, self.has_super);
-        let mut end = None;
-        for (n, (of, version)) in versions.iter().enumerate() {
-            self.flow = start;
-            self.region = *of;
-            self.has_super = n + 1 < versions.len();
-            self.scopes.push(Frame::new());
-            self.body(&version.body);
-            self.scopes.pop();
-            if end.is_some_and(|end: Flow| !end.same(self.flow)) {
-                let at = version.span().start_offset as usize;
-                let finding = self.wrong("json-context", at, at + "block".len(), format!("the versions of block `{}` leave a JSON string open differently", block.name));
-                self.find(finding.hint("open and close each string inside the block"));
-            }
-            end = end.or(Some(self.flow));
-        }
-        (self.region, self.has_super) = (region, had_super);
-        if let Some(end) = end {
-            self.flow = end;
-        }
+        let youngest = chain[0];
+        self.in_block.push((block.name, 0));
+        self.override_body(youngest);
+        self.in_block.pop();
+    }
+
+    fn override_body(&mut self, of: Override<'s>) {
+        let around = (self.file, self.region);
+        (self.file, self.region) = (of.file, of.region);
+        self.inner(&of.block.body);
+        (self.file, self.region) = around;
+    }
+
+    /// `{{ super() }}`: what the parent's block prints stands here.
+    pub(super) fn parent_block(&mut self, span: Span) {
+        let Some((name, depth)) = self.in_block.last().copied() else {
+            return self.unsupported(span, "`super()` outside a block", "it prints what the parent's block of the same name holds");
+        };
+        let Some(parent) = self.blocks.get(name).and_then(|chain| chain.get(depth + 1)).copied() else {
+            let finding = self.wrong_at("unknown-function", span, format!("no parent has a block `{name}`"));
+            return self.find(finding);
+        };
+        self.in_block.push((name, depth + 1));
+        self.override_body(parent);
+        self.in_block.pop();
     }
 
     pub(super) fn include(&mut self, include: &'s Spanned<Include<'s>>) {
         let Some(mode) = self.flow.mode() else {
-            let finding = self.wrong_at("json-context", include.span(), "included in the middle of an escape of a JSON string");
-            self.find(finding);
-            return;
+            let finding = self.wrong_at("json-context", include.span(), "an include in the middle of an escape sequence");
+            return self.find(finding);
         };
         let start = self.flow;
-        let mut end = None;
-        for (name, span) in self.named(&include.name, include.ignore_missing) {
-            let Some(file) = self.enter(name, span, mode) else { continue };
-            self.flow = match start {
-                Flow::Json(json) => Flow::Json(JsonText { state: json.state, opened: 0 }),
-                flow => flow,
-            };
-            let chain = std::mem::replace(&mut self.chain, Chain::default());
-            let has_super = std::mem::replace(&mut self.has_super, false);
-            let region = std::mem::replace(&mut self.region, Region { file, part: None, mode });
-            self.scopes.push(Frame::new());
-            self.template(file, mode);
-            self.scopes.pop();
-            self.region = region;
-            self.chain = chain;
-            self.has_super = has_super;
-            if let Flow::Json(json) = &mut self.flow {
-                json.opened = span.start_offset as usize;
+        let mut ends: Vec<Flow> = Vec::new();
+        for file in self.template_names(&include.name, mode) {
+            if self.enters(file, include.span()) {
+                self.flow = start;
+                self.scopes.push(Frame::new());
+                self.template(file, mode);
+                self.scopes.pop();
+                ends.push(self.flow);
             }
-            if end.is_some_and(|end: Flow| !end.same(self.flow)) {
-                let finding = self.wrong_at("json-context", span, "the templates named here leave a JSON string open differently");
-                self.find(finding);
-            }
-            end = end.or(Some(self.flow));
         }
-        self.flow = end.unwrap_or(start);
-    }
-
-    /// The file to walk for a name, its mode noted in the text; None where there is none, or it would never end.
-    fn enter(&mut self, file: Option<usize>, span: Span, mode: Mode) -> Option<usize> {
-        if !mode.suffix().is_empty() {
-            // before the closing quote of the name
-            self.insert(span.end_offset as usize - 1, 1, mode.suffix(), span.start_offset as usize);
-        }
-        let file = file?;
-        if self.stack.iter().any(|region| region.file == file && region.part.is_none() && (region.mode == Mode::Module) == (mode == Mode::Module)) {
-            let finding = self.wrong_at("template-recursion", span, format!("`{}` includes itself", self.files[file].name));
+        if ends.windows(2).any(|pair| !pair[0].same(pair[1])) {
+            let finding = self.wrong_at("json-context", include.span(), "one of these templates leaves a JSON string open, another does not");
             self.find(finding);
-            return None;
         }
-        if matches!(self.flow, Flow::Inline(_)) {
-            let finding = self.wrong_at("not-allowed", span, "a path, query or header cannot include or import");
-            self.find(finding);
-            return None;
+        self.flow = ends.first().copied().unwrap_or(start);
+    }
+
+    pub(super) fn import(&mut self, import: &'s Spanned<Import<'s>>) {
+        if let Some(file) = self.template_names(&import.expr, Mode::Json).first().copied() {
+            self.out.needed.insert((file, Mode::Json));
+            self.assign(&import.name, Known { module: Some(file), ..Known::default() });
         }
-        Some(file)
-    }
-
-    /// The files that a template name may mean. Names are text: what is computed cannot be checked.
-    fn named(&mut self, name: &'s Expr<'s>, may_miss: bool) -> Vec<(Option<usize>, Span)> {
-        match name {
-            Expr::Const(constant) => match constant.value.as_str() {
-                Some(text) => {
-                    let file = self.by_name.get(text).copied();
-                    if file.is_none() && !may_miss {
-                        self.missing(text, name.span());
-                    }
-                    vec![(file, name.span())]
-                }
-                None => self.dynamic(name),
-            },
-            Expr::List(list) => {
-                let found: Vec<_> = list.items.iter().flat_map(|item| self.named(item, true)).collect();
-                if !may_miss && !found.is_empty() && found.iter().all(|(file, _)| file.is_none()) {
-                    let finding = self.wrong_at("missing-template", name.span(), "none of these templates is there");
-                    self.find(finding);
-                }
-                found
-            }
-            Expr::IfExpr(choice) => {
-                self.value(&choice.test_expr, false);
-                let mut found = self.named(&choice.true_expr, may_miss);
-                match &choice.false_expr {
-                    Some(otherwise) => found.extend(self.named(otherwise, may_miss)),
-                    None => return self.dynamic(name),
-                }
-                found
-            }
-            _ => self.dynamic(name),
-        }
-    }
-
-    fn dynamic(&mut self, name: &'s Expr<'s>) -> Vec<(Option<usize>, Span)> {
-        let finding = self.wrong_at("dynamic-template-name", name.span(), "the name of a template must be written out");
-        self.find(finding.hint("choose with `{% if %}` and include by name in each branch"));
-        Vec::new()
-    }
-
-    fn missing(&mut self, name: &str, span: Span) {
-        let finding = self.wrong_at("missing-template", span, format!("there is no transforms/{name}"));
-        // a name next to the including file, as other engines take it
-        let beside = self.by_name.keys().find(|known| known.rsplit_once('/').is_some_and(|(_, base)| base == name)).copied();
-        self.find(match beside.or_else(|| closest(name, self.by_name.keys().copied())) {
-            Some(known) => finding.hint(format!("names are relative to transforms/: did you mean `{known}`?")),
-            None => finding.hint("names are relative to transforms/"),
-        });
-    }
-
-    pub(super) fn imported(&mut self, name: &'s Expr<'s>) -> Vec<usize> {
-        self.named(name, false).into_iter().filter_map(|(file, span)| self.enter(file, span, Mode::Module)).collect()
     }
 
     pub(super) fn from_import(&mut self, import: &'s Spanned<FromImport<'s>>) {
-        for file in self.imported(&import.expr) {
-            let module = self.module(file);
-            for (name, alias) in &import.names {
-                let Expr::Var(var) = name else { continue };
-                let bound = alias.as_ref().unwrap_or(name);
-                match module.iter().find(|(known, _)| *known == var.id) {
-                    Some((_, known)) => {
-                        self.assign(bound, known.clone());
-                        if let (false, Expr::Var(bound)) = (known.macros.is_empty(), bound) {
-                            let end = bound.span().end_offset as usize;
-                            self.insert(end, 1, format!(", {0}{TEXT_MACRO} as {1}{TEXT_MACRO}", var.id, bound.id), end);
-                        }
-                    }
-                    None => {
-                        let finding = self.wrong_at("unknown-function", var.span(), format!("`{}` has no `{}`", self.files[file].name, var.id));
-                        let known: Vec<&str> = module.iter().map(|(name, _)| *name).collect();
-                        self.unknown(finding, var.id, &known, None);
-                        self.assign(bound, Known::default());
+        let Some(file) = self.template_names(&import.expr, Mode::Json).first().copied() else { return };
+        self.out.needed.insert((file, Mode::Json));
+        let frame = self.module_frame(file);
+        for (name, alias) in &import.names {
+            let Expr::Var(var) = name else { continue };
+            let found = frame.iter().find(|(known, _)| *known == var.id).map(|(_, known)| known.clone());
+            if found.is_none() {
+                let names: Vec<&str> = frame.iter().map(|(name, _)| *name).collect();
+                let finding = self.wrong_at("unknown-function", var.span(), format!("`{}` has no macro `{}`", self.files[file].name, var.id));
+                self.unknown(finding, var.id, &names, None);
+            }
+            self.assign(alias.as_ref().unwrap_or(name), found.unwrap_or_default());
+        }
+    }
+
+    /// What a file's top level defines: its macros, its imports and its variables.
+    pub(super) fn module_frame(&self, file: usize) -> Frame<'s> {
+        let mut frame = Frame::new();
+        let Some(Stmt::Template(tree)) = &self.files[file].tree else { return frame };
+        for statement in &tree.children {
+            match statement {
+                Stmt::Macro(decl) => frame.push((decl.name, Known { callee: Some(MacroRef { file, decl }), ..Known::default() })),
+                Stmt::Set(set) => {
+                    if let Expr::Var(var) = &set.target {
+                        frame.push((var.id, Known::default()));
                     }
                 }
+                Stmt::Import(import) => {
+                    if let Expr::Var(name) = &import.name {
+                        frame.push((name.id, Known { module: self.constant_file(&import.expr), ..Known::default() }));
+                    }
+                }
+                Stmt::FromImport(import) => {
+                    for (name, alias) in &import.names {
+                        let (Expr::Var(name), Some(from)) = (name, self.constant_file(&import.expr)) else { continue };
+                        let bound = if let Some(Expr::Var(alias)) = alias { alias.id } else { name.id };
+                        frame.push((bound, Known { callee: self.macro_of(from, name.id), ..Known::default() }));
+                    }
+                }
+                _ => {}
             }
         }
-    }
-
-    /// The names that a file defines at its top.
-    pub(super) fn module(&mut self, file: usize) -> Rc<Frame<'s>> {
-        if let Some(known) = self.modules.get(&file) {
-            return known.clone();
-        }
-        self.modules.insert(file, Rc::default());
-        let mut frame = Frame::new();
-        let scopes = vec![self.scopes[0].clone(), Frame::new()];
-        let region = Region { file, part: None, mode: Mode::Module };
-        let chain = std::mem::take(&mut self.chain);
-        self.elsewhere(region, scopes, Flow::Module, |check| {
-            check.template(file, Mode::Module);
-            frame = check.scopes.last().cloned().unwrap_or_default();
-        });
-        self.chain = chain;
-        let frame = Rc::new(frame);
-        self.modules.insert(file, frame.clone());
         frame
     }
-}
 
-fn find_blocks<'s>(statements: &'s [Stmt<'s>], found: &mut BTreeMap<&'s str, &'s Spanned<Block<'s>>>) {
-    for statement in statements {
-        if let Stmt::Block(block) = statement {
-            found.insert(block.name, block);
-        }
-        for body in bodies(statement) {
-            find_blocks(body, found);
+    pub(super) fn macro_of(&self, file: usize, name: &str) -> Option<MacroRef<'s>> {
+        let Some(Stmt::Template(tree)) = &self.files[file].tree else { return None };
+        tree.children.iter().find_map(|statement| match statement {
+            Stmt::Macro(decl) if decl.name == name => Some(MacroRef { file, decl }),
+            _ => None,
+        })
+    }
+
+    fn constant_file(&self, expr: &'s Expr<'s>) -> Option<usize> {
+        let Expr::Const(name) = expr else { return None };
+        self.by_name.get(name.value.as_str()?).copied()
+    }
+
+    /// The files that an include, import or extends names; each name is given the suffix of the mode that its file is compiled for.
+    fn template_names(&mut self, expr: &'s Expr<'s>, mode: Mode) -> Vec<usize> {
+        match expr {
+            Expr::Const(name) if name.value.as_str().is_some() => {
+                let wanted = name.value.as_str().unwrap_or_default();
+                let Some(file) = self.by_name.get(wanted).copied() else {
+                    let finding = self.wrong_at("missing-template", name.span(), format!("there is no template `{wanted}`"));
+                    let hint = match closest(wanted, self.by_name.keys().copied()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "names are relative to transforms/".to_owned(),
+                    };
+                    self.find(finding.hint(hint));
+                    return Vec::new();
+                };
+                if !mode.suffix().is_empty() {
+                    // before the closing quote
+                    self.insert(name.span().end_offset as usize - 1, mode.suffix());
+                }
+                vec![file]
+            }
+            Expr::List(list) => list.items.iter().flat_map(|item| self.template_names(item, mode)).collect(),
+            Expr::IfExpr(choice) => {
+                self.value(&choice.test_expr, false);
+                let mut files = self.template_names(&choice.true_expr, mode);
+                files.extend(choice.false_expr.iter().flat_map(|otherwise| self.template_names(otherwise, mode)));
+                files
+            }
+            other => {
+                let finding = self.wrong_at("missing-template", other.span(), "the name of a template must be written out, so that it can be checked");
+                self.find(finding.hint("choose between names with `if`: `{% include \"a.j2\" if x else \"b.j2\" %}`"));
+                Vec::new()
+            }
         }
     }
 }
