@@ -72,6 +72,7 @@ impl<T: Laned> Lanes<T> {
     }
 
     /// Records that wait, whether they may leave or not.
+    #[cfg(test)]
     pub fn waiting(&self) -> usize {
         self.waiting
     }

@@ -4,6 +4,7 @@ mod bisect;
 mod breaker;
 mod call;
 mod dead;
+mod dispatch;
 mod engine;
 mod lanes;
 mod rate;

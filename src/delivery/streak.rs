@@ -99,6 +99,7 @@ impl<T> Streak<T> {
         self.held.drain(..).map(|held| held.record).collect()
     }
 
+    #[cfg(test)]
     pub fn held(&self) -> usize {
         self.held.len()
     }

@@ -100,7 +100,7 @@ impl DeliveryWorker {
 
     /// New settings and a new sink from the next call on; nothing that is on its way is lost or delayed.
     pub async fn reconfigure(&self, configured: Configured, sink: Arc<dyn Sink>) {
-        self.tell(Command::Reconfigure(configured, sink)).await;
+        self.tell(Command::Reconfigure(Box::new(configured), sink)).await;
     }
 
     /// Waits until the queue cannot be read any more; trouble that may pass never ends it.

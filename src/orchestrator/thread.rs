@@ -15,7 +15,7 @@ use super::records;
 use super::{LiveSet, OrchestratorError};
 use crate::kafka::{Completion, EventHeaders, Kafka, KafkaError, Message, Output, Owned, Producer, Rejected, Tally, TooLarge};
 use crate::pipeline::{Outcome, Record, Scratch};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Recorder};
 
 /// How long a thread waits for room in the producer's buffer between two tries.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
@@ -76,6 +76,7 @@ impl Worker {
     /// Until the last sender is gone.
     fn run(&self, messages: &Receiver<Message>, at: &Mutex<String>) {
         let mut scratch = Scratch::default();
+        let mut recorder = self.metrics.recorder();
         let mut live = arc_swap::Cache::new(Arc::clone(&self.live));
         for message in messages {
             // Not ours any more, and nothing was produced of it
@@ -83,7 +84,7 @@ impl Worker {
                 continue;
             }
             let origin = message.origin.clone();
-            let done = catch_unwind(AssertUnwindSafe(|| self.one(message, live.load(), &mut scratch)));
+            let done = catch_unwind(AssertUnwindSafe(|| self.one(message, live.load(), &mut scratch, &mut recorder)));
             if let Err(panic) = done {
                 // Said here where the record is known; the panic goes on and ends the thread
                 *at.lock().unwrap_or_else(PoisonError::into_inner) = crate::pipeline::origin_text(&origin);
@@ -92,13 +93,13 @@ impl Worker {
         }
     }
 
-    fn one(&self, message: Message, live: &LiveSet, scratch: &mut Scratch) {
+    fn one(&self, message: Message, live: &LiveSet, scratch: &mut Scratch, metrics: &mut Recorder) {
         let Message { origin, key, value, headers, ticket } = message;
         let value = value.unwrap_or_default();
         let record = Record { origin: &origin, key: key.as_deref(), headers: &headers, value: &value };
         let (began, now) = (Instant::now(), Timestamp::now());
         let outcome = live.pipeline.process(&record, now, scratch);
-        self.metrics.processed(began.elapsed());
+        metrics.processed(began.elapsed());
 
         let revision = &live.pipeline.digest().0;
         let first = records::first_origin(&record);
@@ -106,16 +107,16 @@ impl Worker {
         match outcome {
             Outcome::Rejected(rejection) => {
                 let source = rejection.source.as_deref().unwrap_or_default();
-                self.metrics.event_in(source);
-                self.metrics.rejected(source, rejection.reason.name());
+                metrics.event_in(source);
+                metrics.rejected(source, rejection.reason.name());
                 let output = records::rejected(&self.kafka, &record, origin, &rejection, revision, live.git_commit.as_deref(), now);
                 let completion = Completion::new(ticket, None);
                 self.send(&output, &completion);
                 completion.all_sent();
             }
             Outcome::Accepted(event) => {
-                self.metrics.event_in(&event.source);
-                self.metrics.accepted(&event.source, &event.event);
+                metrics.event_in(&event.source);
+                metrics.accepted(&event.source, &event.event);
                 if event.deprecated {
                     self.metrics.deprecated(&event.event, event.version);
                 }

@@ -113,7 +113,7 @@ async fn new_settings_and_a_new_sink_take_over_between_calls() {
     let other = Bench::new(Delivery::default());
     let delivery = Delivery { concurrency: 1, max_records: 100, order: Order::None, ..Delivery::default() };
     let settings = Configured { sink: file_sink(), delivery };
-    bench.commands.send(Command::Reconfigure(settings, other.sink.clone())).await.unwrap();
+    bench.commands.send(Command::Reconfigure(Box::new(settings), other.sink.clone())).await.unwrap();
     bench.all_done(0..10).await;
     assert_eq!(bench.accepted(), [0, 1], "what was out ended where it began");
     assert_eq!(other.batches(), [(2..10).collect::<Vec<u64>>()]);
@@ -129,7 +129,7 @@ async fn records_for_another_type_of_sink_pause_the_queue_until_the_definition_f
     tokio::time::sleep(SECOND * 300).await;
     assert_eq!((bench.batches().len(), bench.dead()), (0, vec![]));
     let settings = Configured { sink: file_sink(), delivery: Delivery::default() };
-    bench.commands.send(Command::Reconfigure(settings, bench.sink.clone())).await.unwrap();
+    bench.commands.send(Command::Reconfigure(Box::new(settings), bench.sink.clone())).await.unwrap();
     bench.all_done(0..5).await;
     bench.state_is("delivering").await;
 }

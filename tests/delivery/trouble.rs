@@ -142,7 +142,9 @@ async fn a_call_for_records_that_were_taken_away_is_cancelled_and_the_others_go_
 #[tokio::test(start_paused = true)]
 async fn what_is_taken_away_while_it_waits_is_never_sent_and_frees_its_key() {
     let bench = Bench::new(Delivery::default());
-    bench.sink.now_does(|call| (Duration::ZERO, call.all(&if call.records.contains(&0) { refused(Blame::Sink, "503") } else { Verdict::Delivered })));
+    bench.sink.now_does(|call| {
+        (Duration::ZERO, call.all(&if call.records.contains(&0) { refused(Blame::Sink, "503") } else { Verdict::Delivered }))
+    });
     bench.feed(0, "u");
     bench.until("it failed", |seen| !seen.calls.is_empty()).await;
     bench.partitions[partition_of(Some("u"))].cancel();

@@ -1,5 +1,6 @@
 //! Strict JSON on a flat tape: the event as the pipeline reads it. Private to this room, so that it can be replaced.
 
+mod number;
 mod parse;
 mod tape;
 mod write;
