@@ -94,6 +94,6 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<Exit> {
         }
         admin.stop().await?;
         tracing::info!("stopped: nothing was in flight");
-        Ok(Exit::Done)
+        Ok(Exit::Ok)
     })
 }

@@ -93,7 +93,7 @@ pub(super) async fn the_receiver_goes_down(stage: &Stage, feed: &Feed, screen: &
     ));
     stage.receiver.set_down(false);
     stage.wait("engagement to catch up", |stage| delivered(stage, "engagement") > nudges + waiting / 2).await?;
-    screen.say("   It is back: the queue goes on by itself, in order, each message once.");
+    screen.say("   It is back: the queue goes on by itself, in order.");
     Ok(())
 }
 

@@ -40,13 +40,13 @@ pub struct Seen {
 }
 
 impl Receiver {
-    /// The password it wants is empty: Dittofeed's write key is the user name.
+    /// Wants this write key, `id:secret`, as Dittofeed does.
     pub async fn start(write_key: &str) -> std::io::Result<Receiver> {
         use base64::Engine;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
-        let authorization = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{write_key}:")));
+        let authorization = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(write_key));
         let app = Router::new().fallback(take).with_state((Arc::clone(&shared), Arc::<str>::from(authorization)));
         let server = tokio::spawn(async move {
             // serve only returns when its listener fails for good: the demo then shows the engagement queue waiting

@@ -71,14 +71,14 @@ impl Summary {
     }
 
     pub fn show(&self, screen: &Screen) {
-        screen.heading(&format!("Where users drop off ({} simulated users; variant B has the shorter form)", thousands(self.fed_users)));
+        screen.heading(&format!("Where users drop off ({} simulated users; variant B shows another card offer)", thousands(self.fed_users)));
         screen.say(self.funnel.render(BAR_WIDTH).trim_end());
         screen.heading("What was delivered");
         screen.say(&self.deliveries());
         screen.say(&format!(
             "  {} messages at the receiver, {}.",
             thousands(self.messages),
-            if self.repeated == 0 { "none of them twice".to_owned() } else { format!("{} of them more than once", thousands(self.repeated)) }
+            if self.repeated == 0 { "none of them twice".to_owned() } else { format!("{} of them twice, as their events were emitted twice", thousands(self.repeated)) }
         ));
         screen.heading("What was rejected, and why");
         screen.say(&self.rejections());

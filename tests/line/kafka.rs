@@ -67,7 +67,7 @@ impl Emitter {
     }
 
     pub fn send_with(&self, topic: &str, key: Option<&str>, value: &[u8], headers: &[(&str, &str)]) {
-        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
+        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value.as_bytes()) }));
         let mut record = BaseRecord::<str, [u8]>::to(topic).payload(value).headers(headers);
         if let Some(key) = key {
             record = record.key(key);
