@@ -43,7 +43,8 @@ impl World {
     async fn produce(&self, partition: i32, numbers: std::ops::Range<usize>) {
         let producer = Producer::new(&self.kafka).expect("a producer starts");
         for n in numbers {
-            let output = Output { topic: Arc::clone(&self.topic), partition, key: None, value: n.to_string().into_bytes(), headers: Vec::new() };
+            let output =
+                Output { topic: Arc::clone(&self.topic), partition, key: None, value: n.to_string().into_bytes(), headers: Vec::new() };
             producer.produce(output).await.expect("the broker takes it");
         }
     }
@@ -134,7 +135,8 @@ async fn partitions_move_to_a_second_member_without_loss() {
     let moved: Vec<Message> = held.extract_if(.., |message| message.ticket.revoked().is_cancelled()).collect();
     let expected: BTreeSet<(i32, usize)> = moved.iter().map(|message| (message.origin.partition, number(message))).collect();
     drop(moved);
-    let seen: BTreeSet<(i32, usize)> = (0..expected.len()).map(|_| next(&others)).map(|message| (message.origin.partition, number(&message))).collect();
+    let seen: BTreeSet<(i32, usize)> =
+        (0..expected.len()).map(|_| next(&others)).map(|message| (message.origin.partition, number(&message))).collect();
     assert_eq!(seen, expected);
     drop(held);
     first.stop(Duration::ZERO).await.expect("it stops");
@@ -191,10 +193,15 @@ async fn a_pattern_takes_the_topics_that_match_but_never_our_own() {
 async fn a_record_too_large_for_its_topic_is_told_apart_and_its_neighbours_pass() {
     let world = World::with_topic(&[], 1).await;
     let producer = Producer::new(&world.kafka).expect("a producer starts");
-    let output = |bytes: usize| Output { topic: Arc::clone(&world.topic), partition: 0, key: None, value: vec![b'1'; bytes], headers: Vec::new() };
+    let output =
+        |bytes: usize| Output { topic: Arc::clone(&world.topic), partition: 0, key: None, value: vec![b'1'; bytes], headers: Vec::new() };
     // A topic takes 1 MiB unless told; the client's own limit lies far above
-    let (before, large, huge, after) =
-        tokio::join!(producer.produce(output(1)), producer.produce(output(2 << 20)), producer.produce(output(64 << 20)), producer.produce(output(1)));
+    let (before, large, huge, after) = tokio::join!(
+        producer.produce(output(1)),
+        producer.produce(output(2 << 20)),
+        producer.produce(output(64 << 20)),
+        producer.produce(output(1))
+    );
     before.expect("it is small");
     after.expect("it is small");
     assert!(matches!(large, Err(ProduceError::TooLarge { bytes, .. }) if bytes == 2 << 20), "{large:?}");

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use analytica::config::{self, ConfigSet, Files, KafkaSettings, TopicSettings};
 use analytica::kafka::{
-    DeadHeaders, Embedded, Ensured, Kafka, Message, Output, OwnedTopic, Producer, QueueHeaders, RejectedHeaders, Source, SourceOptions, Start, partition_of,
+    DeadHeaders, Embedded, Ensured, Kafka, Message, Output, OwnedTopic, Producer, QueueHeaders, RejectedHeaders, Source, SourceOptions,
+    Start, partition_of,
 };
 use analytica::orchestrator::{Orchestrator, OrchestratorOptions, events_topics};
 use analytica::pipeline::Pipeline;
@@ -17,7 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const PARTITIONS: u32 = 3;
 
 const SOURCES: &str = "version: 1\nsources:\n  web: { topics: [TOPICS], envelope: segment }\n";
-const SCHEMA: &str = r#"{"type": "object", "properties": {"properties": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}}}"#;
+const SCHEMA: &str =
+    r#"{"type": "object", "properties": {"properties": {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}}}"#;
 const LINES: &str = "version: 1\nsink: { type: file, directory: var }\nroutes:\n  - name: all\n    events: [step]\n    transform: line.json.j2\n    path: lines.ndjson\nqueue: { partitions: 3, key: event.userId }\n";
 const PICKY: &str = "version: 1\nsink: { type: file, directory: var }\nroutes:\n  - name: all\n    events: [step]\n    transform: picky.json.j2\n    path: picky.ndjson\nqueue: { partitions: 3, key: event.userId }\n";
 const LINE: &str = r#"{"set": "one", "n": {{ event.properties.n }}}"#;
@@ -97,7 +99,9 @@ impl World {
     }
 
     async fn event(&self, topic: &str, user: &str, properties: &str) {
-        let value = format!(r#"{{"type":"track","event":"step","messageId":"m-{user}-{properties}","userId":"{user}","timestamp":"2026-01-02T03:04:05Z","properties":{properties}}}"#);
+        let value = format!(
+            r#"{{"type":"track","event":"step","messageId":"m-{user}-{properties}","userId":"{user}","timestamp":"2026-01-02T03:04:05Z","properties":{properties}}}"#
+        );
         // The id must be one JSON string
         let value = value.replacen(&format!("m-{user}-{properties}"), &format!("m-{user}-{}", properties.len()), 1);
         self.raw(topic, user, value.as_bytes()).await;
@@ -125,7 +129,9 @@ impl World {
 
     async fn first(&self, topic: &str, count: usize) -> Vec<Message> {
         let (source, messages) = self.read(topic);
-        let found = tokio::task::spawn_blocking(move || (0..count).map(|n| messages.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("record {n}"))).collect());
+        let found = tokio::task::spawn_blocking(move || {
+            (0..count).map(|n| messages.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("record {n}"))).collect()
+        });
         let found = found.await.expect("all came");
         source.stop(Duration::ZERO).await.expect("the reader stops");
         found
@@ -166,7 +172,8 @@ async fn an_event_goes_to_every_consumer_and_a_bad_one_to_the_rejected_topic() {
 
     let mut rejected = world.first(&world.kafka.rejected_topic(), 2).await;
     rejected.sort_by_key(|message| message.value.as_ref().map(Vec::len));
-    let headers: Vec<RejectedHeaders> = rejected.iter().map(|message| RejectedHeaders::decode(&message.headers).expect("they read")).collect();
+    let headers: Vec<RejectedHeaders> =
+        rejected.iter().map(|message| RejectedHeaders::decode(&message.headers).expect("they read")).collect();
     assert_eq!(headers.iter().map(|headers| headers.reason.as_str()).collect::<Vec<_>>(), ["malformed", "schema_violation"]);
     assert_eq!(rejected[0].value.as_deref(), Some(&b"not json"[..]));
     assert_eq!(headers[1].errors[0].path, "/properties/n");
@@ -282,7 +289,10 @@ async fn an_output_too_large_for_its_topic_becomes_a_dead_letter_and_that_too_a_
     assert_eq!(lines.iter().map(|line| json(line)["n"].as_i64()).collect::<Vec<_>>(), [Some(1), Some(3)]);
     let dead = world.first(&world.kafka.dead_topic("lines"), 1).await;
     let headers = DeadHeaders::decode(&dead[0].headers).expect("they read");
-    assert_eq!((headers.stage.as_str(), headers.reason.as_str(), headers.origin.map(|origin| origin.offset)), ("produce", "too_large", Some(1)));
+    assert_eq!(
+        (headers.stage.as_str(), headers.reason.as_str(), headers.origin.map(|origin| origin.offset)),
+        ("produce", "too_large", Some(1))
+    );
     assert_eq!(json(&dead[0])["n"], 2);
 
     let stub = world.first(&world.kafka.dead_topic("picky"), 1).await;
@@ -298,7 +308,8 @@ async fn an_output_too_large_for_its_topic_becomes_a_dead_letter_and_that_too_a_
 impl World {
     async fn limit(&self, topic: &str, bytes: usize) {
         use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
-        let admin: AdminClient<_> = rdkafka::ClientConfig::new().set("bootstrap.servers", self.kafka.brokers()).create().expect("an admin client");
+        let admin: AdminClient<_> =
+            rdkafka::ClientConfig::new().set("bootstrap.servers", self.kafka.brokers()).create().expect("an admin client");
         let bytes = bytes.to_string();
         let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", &bytes);
         for changed in admin.alter_configs([&change], &AdminOptions::new()).await.expect("Kafka answers") {

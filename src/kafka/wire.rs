@@ -34,8 +34,6 @@ pub(super) mod name {
     /// JSON: `[{"path":…,"keyword":…,"message":…}]`
     pub const ERRORS: &str = "errors";
     pub const GIT_COMMIT: &str = "git-commit";
-    /// Present where the value was cut: how many bytes it had.
-    pub const CUT: &str = "cut-from";
 }
 
 pub(super) fn target_json(target: &Target) -> String {
