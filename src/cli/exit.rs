@@ -6,7 +6,7 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// 0: it did what it was asked to; `validate` found no error (warnings do not count).
-    Ok,
+    Done,
     /// 1: findings, or a failure that stderr tells of.
     Failure,
     /// 2: the command line makes no sense: an unknown flag (clap's own exits too), a root or file that is not there.
@@ -22,7 +22,7 @@ pub enum Exit {
 impl Exit {
     pub fn code(self) -> u8 {
         match self {
-            Exit::Ok => 0,
+            Exit::Done => 0,
             Exit::Failure => 1,
             Exit::Usage => 2,
             Exit::Pending => 3,

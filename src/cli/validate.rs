@@ -50,7 +50,7 @@ pub fn run(common: &Common, args: &ValidateArgs) -> anyhow::Result<Exit> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {} // whoever reads has seen enough
         other => other.context("cannot write to stdout")?,
     }
-    Ok(if found.has_errors() { Exit::Failure } else { Exit::Ok })
+    Ok(if found.has_errors() { Exit::Failure } else { Exit::Done })
 }
 
 /// All findings about one root, and in how many files they were looked for.
