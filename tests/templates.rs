@@ -68,7 +68,8 @@ fn finding(source: &str) -> String {
 
 fn finding_of(files: &[(&str, &str)]) -> String {
     let (_, findings) = compile(files);
-    let all: Vec<String> = findings.iter().map(|f| format!("{}:{}: {} [{}]", f.at.line, f.at.column, f.message, f.hint.as_deref().unwrap_or(""))).collect();
+    let all: Vec<String> =
+        findings.iter().map(|f| format!("{}:{}: {} [{}]", f.at.line, f.at.column, f.message, f.hint.as_deref().unwrap_or(""))).collect();
     assert_eq!(all.len(), 1, "{all:?}");
     all[0].clone()
 }
@@ -89,7 +90,10 @@ fn a_value_stands_as_json_and_inside_a_string_as_its_text() {
 #[test]
 fn a_copied_number_keeps_its_digits() {
     let source = r#"{"a": {{ event.amount }}, "b": {{ event.big }}, "c": {{ event.list }}, "d": "{{ event.amount }}"}"#;
-    assert_eq!(render(source, EVENT).expect("rendered"), r#"{"a":12.30,"b":123456789012345678901234567890,"c":[1,{"a":0.10}],"d":"12.30"}"#);
+    assert_eq!(
+        render(source, EVENT).expect("rendered"),
+        r#"{"a":12.30,"b":123456789012345678901234567890,"c":[1,{"a":0.10}],"d":"12.30"}"#
+    );
 }
 
 #[test]
@@ -203,7 +207,12 @@ fn mistakes_in_partials_and_macros_are_found_in_their_files() {
         ("_p.j2", r#"{{ evnt }}"#),
     ]);
     let all: Vec<String> = findings.iter().map(|f| format!("{} {}", f.at.file, f.message)).collect();
-    for wanted in ["transforms/_m.j2 unknown filter `lowr`", "transforms/_p.j2 unknown variable `evnt`", "transforms/t.json.j2 macro `m` has no argument `y`", "has no macro `nope`"] {
+    for wanted in [
+        "transforms/_m.j2 unknown filter `lowr`",
+        "transforms/_p.j2 unknown variable `evnt`",
+        "transforms/t.json.j2 macro `m` has no argument `y`",
+        "has no macro `nope`",
+    ] {
         assert!(all.iter().any(|found| found.contains(wanted)), "{wanted} not in {all:?}");
     }
 }

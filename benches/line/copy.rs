@@ -33,7 +33,10 @@ pub fn run(events_topic: &str, prefix: &str) {
                 continue;
             }
             // half of an event is about a payload's size; the event itself rides along in a header
-            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(message.partition()).payload(&value[..value.len() / 2]).headers(headers(value));
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic)
+                .partition(message.partition())
+                .payload(&value[..value.len() / 2])
+                .headers(headers(value));
             if let Some(key) = message.key() {
                 record = record.key(key);
             }

@@ -49,8 +49,9 @@ impl Topics {
         let mut config = client();
         config.set("linger.ms", "20").set("queue.buffering.max.messages", "2000000");
         let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("producer");
+        let topic = self.events();
         for event in events {
-            let record = BaseRecord::<str, [u8]>::to(&self.events()).key(&event.key).payload(&event.value);
+            let record = BaseRecord::<str, [u8]>::to(&topic).key(&event.key).payload(&event.value);
             producer.send(record).map_err(|(error, _)| error).expect("produce");
         }
         producer.flush(Duration::from_secs(120)).expect("flush");
@@ -89,7 +90,8 @@ pub fn create(topic: &str) {
 
 /// Records on all of these topics; one that is not there yet holds none.
 fn produced(consumer: &BaseConsumer, topics: &[String]) -> i64 {
-    let high = |topic: &String, partition| consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).map_or(0, |(_, high)| high.max(0));
+    let high =
+        |topic: &String, partition| consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).map_or(0, |(_, high)| high.max(0));
     topics.iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| high(topic, partition))).sum()
 }
 

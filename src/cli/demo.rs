@@ -28,5 +28,5 @@ pub fn run(common: &Common, args: &DemoArgs) -> anyhow::Result<Exit> {
     let options = DemoOptions { root: common.root()?, users: args.users, seed: args.seed, rate: args.rate };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let played = runtime.block_on(play(&options, &Screen::new()))?;
-    Ok(if played.adds_up { Exit::Ok } else { Exit::Failure })
+    Ok(if played.adds_up { Exit::Done } else { Exit::Failure })
 }

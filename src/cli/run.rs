@@ -58,7 +58,9 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<Exit> {
         Err(findings) => return report::refuse(&root, &findings),
     };
     if settings.config_from == ConfigFrom::Redis {
-        anyhow::bail!("configs from Redis are not in this version yet: say `config: {{ from: files }}` in analytica.yaml, or `--from files`");
+        anyhow::bail!(
+            "configs from Redis are not in this version yet: say `config: {{ from: files }}` in analytica.yaml, or `--from files`"
+        );
     }
     if settings.kafka.exactly_once {
         anyhow::bail!("`kafka.delivery: exactly_once` is not in this version yet: say `at_least_once`");
@@ -94,6 +96,6 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<Exit> {
         }
         admin.stop().await?;
         tracing::info!("stopped: nothing was in flight");
-        Ok(Exit::Ok)
+        Ok(Exit::Done)
     })
 }

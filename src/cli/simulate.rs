@@ -142,7 +142,7 @@ pub fn run(common: &Common, args: &SimulateArgs) -> anyhow::Result<Exit> {
         }
     }
     eprintln!("{} events, of them {} broken and {} sent twice", told.events, told.broken, told.twice);
-    Ok(Exit::Ok)
+    Ok(Exit::Done)
 }
 
 impl SimulateArgs {

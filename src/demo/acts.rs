@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::DemoError;
 use super::feed::{Fed, Feed};
 use super::funnel::thousands;
 use super::screen::Screen;
 use super::stage::{Stage, TRACK};
-use super::DemoError;
 use crate::config::human;
 
 /// The event whose payload is shown before and after the edit.
@@ -16,7 +16,9 @@ const MARK: &str = "\"editedWhileEventsFlow\": true,";
 pub(super) async fn users_arrive(stage: &Stage, feed: &Feed, screen: &Screen) -> Result<(), DemoError> {
     screen.act(1, "Users apply for a credit card, others for a loan");
     screen.say("   Every event is checked against its JSON Schema, routed, rendered, queued, and delivered: rows to SQLite, nudges to a");
-    screen.say("   receiver in Dittofeed's place, a line per step to a file. The broker is in this process; everything else is the real thing.");
+    screen.say(
+        "   receiver in Dittofeed's place, a line per step to a file. The broker is in this process; everything else is the real thing.",
+    );
     flow_until(stage, feed, screen, 25).await?;
     let counts = stage.counts();
     screen.say(&format!(
@@ -37,7 +39,8 @@ pub(super) async fn a_template_is_edited(stage: &Stage, feed: &Feed, screen: &Sc
     stage.edit(TRACK, |text| text.replacen("\"type\": \"track\",", &format!("\"type\": \"track\",\n  {MARK}"), 1))?;
     screen.say(&format!("   {TRACK}: one line added: {MARK}"));
     stage.wait("the edited transform to be live", |stage| stage.status.borrow().digest != before).await?;
-    let edited = |stage: &Stage| stage.receiver.seen().last.get(SHOWN).is_some_and(|message| message.get("editedWhileEventsFlow").is_some());
+    let edited =
+        |stage: &Stage| stage.receiver.seen().last.get(SHOWN).is_some_and(|message| message.get("editedWhileEventsFlow").is_some());
     while !edited(stage) && !feed.is_over() {
         screen.progress(feed.fed(), feed.total, "");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -120,7 +123,11 @@ fn delivered(stage: &Stage, consumer: &str) -> u64 {
 
 async fn flow_until(stage: &Stage, feed: &Feed, screen: &Screen, percent: u64) -> Result<(), DemoError> {
     while !feed.reached(percent) && !feed.is_over() {
-        screen.progress(feed.fed(), feed.total, format!("{} rows, {} messages", thousands(delivered(stage, "warehouse")), thousands(delivered(stage, "engagement"))));
+        screen.progress(
+            feed.fed(),
+            feed.total,
+            format!("{} rows, {} messages", thousands(delivered(stage, "warehouse")), thousands(delivered(stage, "engagement"))),
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())

@@ -29,7 +29,8 @@ impl Funnel {
     /// Reads the warehouse's `events` table; `steps` are event names in the journey's order.
     pub fn read(database: &Path, steps: &[&str]) -> rusqlite::Result<Funnel> {
         let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let mut query = connection.prepare("SELECT event, upper(variant), count(DISTINCT user_id) FROM events WHERE variant IS NOT NULL GROUP BY 1, 2")?;
+        let mut query = connection
+            .prepare("SELECT event, upper(variant), count(DISTINCT user_id) FROM events WHERE variant IS NOT NULL GROUP BY 1, 2")?;
         let mut counts: HashMap<(String, String), u64> = HashMap::new();
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
@@ -44,7 +45,8 @@ impl Funnel {
     pub fn render(&self, width: usize) -> String {
         let name_width = self.steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
         let first = self.steps.first();
-        let mut out = format!("  {:name_width$}  {:>7}  {:width$}  {:>8}  {:>9}  {:>9}\n", "step", "users", "", "drop-off", "variant A", "variant B");
+        let mut out =
+            format!("  {:name_width$}  {:>7}  {:width$}  {:>8}  {:>9}  {:>9}\n", "step", "users", "", "drop-off", "variant A", "variant B");
         let mut before: Option<u64> = None;
         for step in &self.steps {
             let lost = match before {

@@ -96,7 +96,8 @@ async fn take(State((shared, authorization)): State<(Arc<Shared>, Arc<str>)>, ur
         Some(batch) => batch.as_slice(),
         None => std::slice::from_ref(&body),
     };
-    let complete = |message: &Value| message.get("messageId").is_some() && (message.get("userId").is_some() || message.get("anonymousId").is_some());
+    let complete =
+        |message: &Value| message.get("messageId").is_some() && (message.get("userId").is_some() || message.get("anonymousId").is_some());
     if !messages.iter().all(complete) {
         return StatusCode::BAD_REQUEST;
     }

@@ -58,7 +58,10 @@ impl Stage {
             kafka: kafka.clone(),
             metrics: metrics.clone(),
             readiness: Readiness::not_yet("starting"),
-            variables: Arc::new(FixedVariables::new([("DITTOFEED_URL", receiver.base_url()), ("DITTOFEED_WRITE_KEY", WRITE_KEY.to_owned())])),
+            variables: Arc::new(FixedVariables::new([
+                ("DITTOFEED_URL", receiver.base_url()),
+                ("DITTOFEED_WRITE_KEY", WRITE_KEY.to_owned()),
+            ])),
             start: Start::Earliest,
             drain: Duration::from_secs(10),
         })?;
@@ -101,7 +104,9 @@ impl Stage {
         let doing = || format!("edit {}", path.display());
         let text = fs::read_to_string(&path).map_err(|source| DemoError::Io { doing: doing(), source })?;
         let beside = path.with_extension("new");
-        fs::write(&beside, change(text)).and_then(|()| fs::rename(&beside, &path)).map_err(|source| DemoError::Io { doing: doing(), source })
+        fs::write(&beside, change(text))
+            .and_then(|()| fs::rename(&beside, &path))
+            .map_err(|source| DemoError::Io { doing: doing(), source })
     }
 
     /// Drains the worker as SIGTERM would.

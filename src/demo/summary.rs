@@ -71,19 +71,25 @@ impl Summary {
     }
 
     pub fn show(&self, screen: &Screen) {
-        screen.heading(&format!("Where users drop off ({} simulated users; variant B shows another card offer)", thousands(self.fed_users)));
+        screen
+            .heading(&format!("Where users drop off ({} simulated users; variant B shows another card offer)", thousands(self.fed_users)));
         screen.say(self.funnel.render(BAR_WIDTH).trim_end());
         screen.heading("What was delivered");
         screen.say(&self.deliveries());
         screen.say(&format!(
             "  {} messages at the receiver, {}.",
             thousands(self.messages),
-            if self.repeated == 0 { "none of them twice".to_owned() } else { format!("{} of them twice, as their events were emitted twice", thousands(self.repeated)) }
+            if self.repeated == 0 {
+                "none of them twice".to_owned()
+            } else {
+                format!("{} of them twice, as their events were emitted twice", thousands(self.repeated))
+            }
         ));
         screen.heading("What was rejected, and why");
         screen.say(&self.rejections());
         screen.heading("How fast");
-        screen.say(&format!("  {} events/s, from the events topic's timestamp to the sink's acknowledgement:", thousands(self.rate as u64)));
+        screen
+            .say(&format!("  {} events/s, from the events topic's timestamp to the sink's acknowledgement:", thousands(self.rate as u64)));
         for consumer in CONSUMERS {
             screen.say(&format!("  {consumer:11} {}", self.latency(consumer)));
         }
@@ -98,7 +104,8 @@ impl Summary {
     fn deliveries(&self) -> String {
         let mut text = format!("  {:11}  {:>9}  {:>9}  {:>13}  {:>6}", "consumer", "queued", "delivered", "already there", "dead");
         for consumer in CONSUMERS {
-            let result = |result: &str| thousands(self.counts.count("analytica_deliveries_total", &[("consumer", consumer), ("result", result)]));
+            let result =
+                |result: &str| thousands(self.counts.count("analytica_deliveries_total", &[("consumer", consumer), ("result", result)]));
             let queued = thousands(self.counts.count("analytica_deliveries_queued_total", &[("consumer", consumer)]));
             let (delivered, ignored, dead) = (result("delivered"), result("ignored"), result("dead"));
             text.push_str(&format!("\n  {consumer:11}  {queued:>9}  {delivered:>9}  {ignored:>13}  {dead:>6}"));
@@ -107,8 +114,11 @@ impl Summary {
     }
 
     fn rejections(&self) -> String {
-        let counted = Reason::ALL.iter().map(|reason| (reason.name(), self.counts.count("analytica_events_rejected_total", &[("reason", reason.name())])));
-        let lines: Vec<String> = counted.filter(|(_, count)| *count > 0).map(|(name, count)| format!("  {name:18} {:>6}", thousands(count))).collect();
+        let counted = Reason::ALL
+            .iter()
+            .map(|reason| (reason.name(), self.counts.count("analytica_events_rejected_total", &[("reason", reason.name())])));
+        let lines: Vec<String> =
+            counted.filter(|(_, count)| *count > 0).map(|(name, count)| format!("  {name:18} {:>6}", thousands(count))).collect();
         lines.join("\n")
     }
 

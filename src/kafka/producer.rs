@@ -158,7 +158,7 @@ impl Producer {
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => Rejected::Failed(ProduceError::TooLarge { topic: topic.to_string(), bytes }),
             _ if live.fatal.load(Ordering::Acquire) => match self.replace(live) {
                 Ok(()) => Rejected::Full,
-                Err(error) => Rejected::Failed(error.into()),
+                Err(error) => Rejected::Failed(error),
             },
             _ => Rejected::Failed(KafkaError::new(format!("produce to {topic}"), error).into()),
         }

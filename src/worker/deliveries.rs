@@ -70,8 +70,14 @@ impl Deliveries {
             return Ok(());
         }
         let failed = |source| WorkerError::Delivery { consumer: Arc::clone(&consumer.name), source };
-        let connected =
-            sinks::connect(&consumer.name, &plan.configured.sink, plan.tables.clone(), &plan.configured.delivery, &options.root, &options.kafka);
+        let connected = sinks::connect(
+            &consumer.name,
+            &plan.configured.sink,
+            plan.tables.clone(),
+            &plan.configured.delivery,
+            &options.root,
+            &options.kafka,
+        );
         let sink = match connected {
             Ok(Some(sink)) => sink,
             // a queue sink: others read the topic themselves
@@ -87,7 +93,8 @@ impl Deliveries {
             }
             None => {
                 let configured = plan.configured.clone();
-                let worker = DeliveryWorker::start(&options.kafka, producer, consumer, configured, sink, &options.metrics).map_err(failed)?;
+                let worker =
+                    DeliveryWorker::start(&options.kafka, producer, consumer, configured, sink, &options.metrics).map_err(failed)?;
                 self.running.insert(Arc::clone(&consumer.name), Running { worker, plan, empty_rounds: 0 });
                 info!(consumer = %consumer.name, sink = consumer.sink.kind().name(), "delivery started");
             }

@@ -192,8 +192,12 @@ impl Worker {
         }
         let digest = &next.set.digest;
         match &self.live {
-            Some(live) => info!(digest = digest.short(), changes = %config::diff(&live.set, &next.set), took = ?began.elapsed(), "the config changed"),
-            None => info!(digest = digest.short(), environment = %next.set.environment, consumers = next.set.consumers.len(), "the config is live"),
+            Some(live) => {
+                info!(digest = digest.short(), changes = %config::diff(&live.set, &next.set), took = ?began.elapsed(), "the config changed")
+            }
+            None => {
+                info!(digest = digest.short(), environment = %next.set.environment, consumers = next.set.consumers.len(), "the config is live")
+            }
         }
         self.options.metrics.config_live(&digest.0);
         self.options.metrics.reload("applied", next.compiled_in + began.elapsed());

@@ -32,7 +32,11 @@ const LISTED: usize = 20;
 
 pub(super) fn log_refused(findings: &Findings, live: Option<&Digest>) {
     let digest = live.map(Digest::short).unwrap_or("none");
-    error!(live = digest, findings = findings.len(), "the changed config is refused, the last good one goes on; `analytica validate` shows why");
+    error!(
+        live = digest,
+        findings = findings.len(),
+        "the changed config is refused, the last good one goes on; `analytica validate` shows why"
+    );
     for finding in findings.iter().take(LISTED) {
         error!(at = %finding.at, code = finding.code, hint = finding.hint.as_deref(), "{}", finding.message);
     }

@@ -68,7 +68,7 @@ fn an_unknown_event_is_rejected() {
 #[test]
 fn an_unknown_version_is_rejected() {
     let mut event = signed_up("a", "u");
-    event["version"] = json!(9);
+    event["context"] = json!({ "protocols": { "event_version": 9 } });
     rejected_as(event.to_string().as_bytes(), "unknown_version");
 }
 
@@ -106,7 +106,9 @@ fn a_transform_that_fails_is_a_dead_letter_for_that_consumer_alone() {
     line.emitter.flush();
     let worker = line.run();
     worker.waits_for("the warehouse's row", || line.schema.rows("events") == 1);
-    worker.waits_for("the dead letter", || worker.count("analytica_dead_letters_total", &[("consumer", "engagement"), ("stage", "transform")]) == 1);
+    worker.waits_for("the dead letter", || {
+        worker.count("analytica_dead_letters_total", &[("consumer", "engagement"), ("stage", "transform")]) == 1
+    });
     assert_eq!(worker.stop(), 0);
     assert!(line.receiver.messages().is_empty());
     let dead = line.dead("engagement");
@@ -153,7 +155,8 @@ fn a_row_that_violates_a_constraint_is_dead_and_the_others_are_stored() {
     line.emitter.flush();
     let worker = line.run();
     worker.waits_for("39 rows", || line.schema.rows("events") == 39);
-    worker.waits_for("the dead letter", || worker.count("analytica_deliveries_total", &[("consumer", "warehouse"), ("result", "dead")]) == 1);
+    worker
+        .waits_for("the dead letter", || worker.count("analytica_deliveries_total", &[("consumer", "warehouse"), ("result", "dead")]) == 1);
     assert_eq!(worker.stop(), 0);
     assert_eq!(line.dead("warehouse")[0].json()["event_id"], "e17");
 }

@@ -14,8 +14,6 @@ use rdkafka::{Offset, TopicPartitionList};
 /// A record as it stands on a topic.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    pub partition: i32,
-    pub offset: i64,
     pub key: Option<Vec<u8>>,
     pub value: Vec<u8>,
     pub headers: BTreeMap<String, Vec<u8>>,
@@ -67,7 +65,8 @@ impl Emitter {
     }
 
     pub fn send_with(&self, topic: &str, key: Option<&str>, value: &[u8], headers: &[(&str, &str)]) {
-        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value.as_bytes()) }));
+        let headers =
+            headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value.as_bytes()) }));
         let mut record = BaseRecord::<str, [u8]>::to(topic).payload(value).headers(headers);
         if let Some(key) = key {
             record = record.key(key);
@@ -83,7 +82,11 @@ impl Emitter {
 /// Everything that stands on a topic now; a topic that is not there holds nothing.
 pub fn read_all(topic: &str) -> Vec<Stored> {
     let mut config = client();
-    config.set("group.id", "reader").set("enable.auto.commit", "false").set("isolation.level", "read_committed").set("enable.partition.eof", "false");
+    config
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "false");
     let consumer: BaseConsumer = config.create().expect("consumer");
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).expect("metadata");
     let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
@@ -113,8 +116,6 @@ pub fn read_all(topic: &str) -> Vec<Stored> {
             headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect::<BTreeMap<_, _>>()
         });
         records.push(Stored {
-            partition: message.partition(),
-            offset: message.offset(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().unwrap_or_default().to_vec(),
             headers: headers.unwrap_or_default(),

@@ -99,11 +99,6 @@ impl Line {
         line
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> Line {
-        self.environment.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
     pub fn file(&self, path: &str, content: &str) {
         let path = self.root.path().join(path);
         std::fs::create_dir_all(path.parent().expect("parent")).expect("folder");

@@ -12,7 +12,8 @@ pub struct Schema {
 
 impl Schema {
     pub fn new(name: &str) -> Schema {
-        let server = std::env::var("POSTGRES_URL").expect("POSTGRES_URL is not set: run scripts/test.sh, which starts a server, or name one");
+        let server =
+            std::env::var("POSTGRES_URL").expect("POSTGRES_URL is not set: run scripts/test.sh, which starts a server, or name one");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
         let joint = if server.contains('?') { '&' } else { '?' };
         let url = format!("{server}{joint}options=-csearch_path%3D{name}");

@@ -99,8 +99,7 @@ impl Templates {
         let mut findings = Findings::default();
         let texts: Vec<Text> =
             transforms.values().map(|transform| Text::new(Place::new(transform.file.clone(), 1, 1), transform.source.clone())).collect();
-        let files: Vec<File<'_>> =
-            transforms.keys().zip(&texts).map(|(name, text)| File::parse(name, text, &mut findings)).collect();
+        let files: Vec<File<'_>> = transforms.keys().zip(&texts).map(|(name, text)| File::parse(name, text, &mut findings)).collect();
         let by_name: BTreeMap<&str, usize> = files.iter().enumerate().map(|(at, file)| (file.name, at)).collect();
         let mut edits: Vec<FileEdits> = files.iter().map(|_| FileEdits::default()).collect();
         let mut macro_modes = HashMap::new();
@@ -125,7 +124,11 @@ impl Templates {
         if let Err(error) = self.env.add_template_owned(name.clone(), rewritten.text) {
             // the text as written parses, so this is about what was put around its prints
             let at = rewritten.map.original(error.range().unwrap_or_default().start);
-            findings.push(Finding::error("template-syntax", file.text.place(at), error.detail().unwrap_or("cannot be compiled").to_owned()));
+            findings.push(Finding::error(
+                "template-syntax",
+                file.text.place(at),
+                error.detail().unwrap_or("cannot be compiled").to_owned(),
+            ));
         }
         self.origins.insert(name, Origin { text: file.text.clone(), map: rewritten.map, prints: file.prints.clone() });
     }
@@ -186,7 +189,9 @@ impl Templates {
             return Ok(Rendered::Nothing);
         }
         // both halves of what was written, the template's text and what `print` wrote, are text
-        let checked = std::str::from_utf8(&out[start..]).map_err(|_| "not UTF-8".to_owned()).and_then(|text| check_json(text).map_err(|e| e.to_string()));
+        let checked = std::str::from_utf8(&out[start..])
+            .map_err(|_| "not UTF-8".to_owned())
+            .and_then(|text| check_json(text).map_err(|e| e.to_string()));
         if let Err(why) = checked {
             out.truncate(start);
             let at = self.origins.get(name).map_or_else(|| Place::file(name), |origin| origin.text.place(0));

@@ -1,6 +1,5 @@
 //! How a printed value is kept in its place: the formatter for values, and one internal filter for every other place that `{{ … }}` can stand in.
 
-
 use minijinja::value::{Object, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

@@ -31,9 +31,12 @@ impl<'s> Check<'_, 's> {
                 let of = self.known(&attr.expr, optional);
                 self.fields(&of, attr.name, attr.span());
                 match of.module {
-                    Some(module) => {
-                        self.module_frame(module).into_iter().find(|(name, _)| *name == attr.name).map(|(_, known)| known).unwrap_or_default()
-                    }
+                    Some(module) => self
+                        .module_frame(module)
+                        .into_iter()
+                        .find(|(name, _)| *name == attr.name)
+                        .map(|(_, known)| known)
+                        .unwrap_or_default(),
                     None => of.child(attr.name),
                 }
             }

@@ -167,7 +167,9 @@ impl<'c, 's> Check<'c, 's> {
             && !self.out.findings.has_errors()
         {
             let at = self.files[file].text.place(opened);
-            self.find(Finding::error("json-context", at, "a JSON string is still open at the end of the template").hint("close it with `\"`"));
+            self.find(
+                Finding::error("json-context", at, "a JSON string is still open at the end of the template").hint("close it with `\"`"),
+            );
         }
         self.out
     }
@@ -198,7 +200,12 @@ impl<'c, 's> Check<'c, 's> {
         };
         let before = edits.insert(at, text.to_owned());
         if before.is_some_and(|before| before != text) {
-            let finding = self.wrong("json-context", at, at + 1, "this stands inside a JSON string in one place that uses it, and outside in another");
+            let finding = self.wrong(
+                "json-context",
+                at,
+                at + 1,
+                "this stands inside a JSON string in one place that uses it, and outside in another",
+            );
             self.find(finding.hint("use two templates, or two blocks"));
         }
     }

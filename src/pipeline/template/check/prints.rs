@@ -145,7 +145,8 @@ impl<'s> Check<'_, 's> {
         let start = self.flow;
         self.body(&callee.decl.body);
         if !self.flow.same(start) {
-            let finding = self.wrong_at("json-context", callee.decl.span(), format!("macro `{}` leaves a JSON string open", callee.decl.name));
+            let finding =
+                self.wrong_at("json-context", callee.decl.span(), format!("macro `{}` leaves a JSON string open", callee.decl.name));
             self.find(finding);
         }
         (self.file, self.region, self.flow, self.loops, self.guarded) = around;
@@ -154,7 +155,8 @@ impl<'s> Check<'_, 's> {
     }
 
     fn macro_arguments(&mut self, callee: MacroRef<'s>, call: &'s Spanned<Call<'s>>) {
-        let names: Vec<&str> = callee.decl.args.iter().filter_map(|arg| if let Expr::Var(var) = arg { Some(var.id) } else { None }).collect();
+        let names: Vec<&str> =
+            callee.decl.args.iter().filter_map(|arg| if let Expr::Var(var) = arg { Some(var.id) } else { None }).collect();
         let positional = call.args.iter().filter(|arg| matches!(arg, CallArg::Pos(_))).count();
         if positional > names.len() {
             let message = format!("macro `{}` takes {} arguments, not {positional}", callee.decl.name, names.len());
@@ -165,7 +167,8 @@ impl<'s> Check<'_, 's> {
             if let CallArg::Kwarg(name, value) = arg
                 && !names.contains(name)
             {
-                let finding = self.wrong_at("macro-arguments", value.span(), format!("macro `{}` has no argument `{name}`", callee.decl.name));
+                let finding =
+                    self.wrong_at("macro-arguments", value.span(), format!("macro `{}` has no argument `{name}`", callee.decl.name));
                 self.unknown(finding, name, &names, None);
             }
             self.argument(arg);

@@ -31,7 +31,7 @@ impl<'s> Check<'_, 's> {
             Stmt::SetBlock(block) => self.set_block(block),
             Stmt::Block(block) => self.block(block),
             Stmt::Import(import) => self.import(import),
-            Stmt::FromImport(import) => self.from_import(import),
+            Stmt::FromImport(import) => self.names_from(import),
             Stmt::Include(include) => self.include(include),
             Stmt::Macro(decl) => self.declare(decl),
             Stmt::Continue(spot) => self.leaves_loop(spot.span()),
@@ -42,7 +42,11 @@ impl<'s> Check<'_, 's> {
                 self.unsupported(block.span(), "`autoescape`", "leave it out: what is printed is escaped for its place already");
             }
             Stmt::FilterBlock(block) => {
-                self.unsupported(block.span(), "a filter block", "capture the text with `{% set x %}…{% endset %}` and print `x` through the filter");
+                self.unsupported(
+                    block.span(),
+                    "a filter block",
+                    "capture the text with `{% set x %}…{% endset %}` and print `x` through the filter",
+                );
             }
             Stmt::CallBlock(block) => self.unsupported(block.span(), "a call block", "give the macro an argument, or use an include"),
         }
@@ -60,7 +64,9 @@ impl<'s> Check<'_, 's> {
         self.flow = Flow::Json(json);
         if let Some(wrong) = wrong {
             let (at, message, hint) = match wrong {
-                Wrong::Control(at) => (at, "a line break or control character inside a JSON string", "close the string with `\"`, or write `\\n`"),
+                Wrong::Control(at) => {
+                    (at, "a line break or control character inside a JSON string", "close the string with `\"`, or write `\\n`")
+                }
                 Wrong::BadEscape(at) => (at, "no such escape sequence in a JSON string", "write `\\\\` for a backslash"),
             };
             let finding = self.wrong("json-context", start + at, start + at + 1, message);
@@ -96,7 +102,8 @@ impl<'s> Check<'_, 's> {
         self.loops.pop();
         self.scopes.pop();
         if !self.flow.same(start) {
-            let finding = self.wrong_at("json-context", each.span(), "the loop's body leaves a JSON string open or closed for its next turn");
+            let finding =
+                self.wrong_at("json-context", each.span(), "the loop's body leaves a JSON string open or closed for its next turn");
             self.find(finding.hint("open and close the string inside the body, or around the loop"));
         }
         self.flow = start;

@@ -106,7 +106,8 @@ impl<'s> Check<'_, 's> {
             }
         }
         if ends.windows(2).any(|pair| !pair[0].same(pair[1])) {
-            let finding = self.wrong_at("json-context", include.span(), "one of these templates leaves a JSON string open, another does not");
+            let finding =
+                self.wrong_at("json-context", include.span(), "one of these templates leaves a JSON string open, another does not");
             self.find(finding);
         }
         self.flow = ends.first().copied().unwrap_or(start);
@@ -119,7 +120,7 @@ impl<'s> Check<'_, 's> {
         }
     }
 
-    pub(super) fn from_import(&mut self, import: &'s Spanned<FromImport<'s>>) {
+    pub(super) fn names_from(&mut self, import: &'s Spanned<FromImport<'s>>) {
         let Some(file) = self.template_names(&import.expr, Mode::Json).first().copied() else { return };
         self.out.needed.insert((file, Mode::Json));
         let frame = self.module_frame(file);
@@ -128,7 +129,8 @@ impl<'s> Check<'_, 's> {
             let found = frame.iter().find(|(known, _)| *known == var.id).map(|(_, known)| known.clone());
             if found.is_none() {
                 let names: Vec<&str> = frame.iter().map(|(name, _)| *name).collect();
-                let finding = self.wrong_at("unknown-function", var.span(), format!("`{}` has no macro `{}`", self.files[file].name, var.id));
+                let finding =
+                    self.wrong_at("unknown-function", var.span(), format!("`{}` has no macro `{}`", self.files[file].name, var.id));
                 self.unknown(finding, var.id, &names, None);
             }
             self.assign(alias.as_ref().unwrap_or(name), found.unwrap_or_default());
@@ -206,7 +208,11 @@ impl<'s> Check<'_, 's> {
                 files
             }
             other => {
-                let finding = self.wrong_at("missing-template", other.span(), "the name of a template must be written out, so that it can be checked");
+                let finding = self.wrong_at(
+                    "missing-template",
+                    other.span(),
+                    "the name of a template must be written out, so that it can be checked",
+                );
                 self.find(finding.hint("choose between names with `if`: `{% include \"a.j2\" if x else \"b.j2\" %}`"));
                 Vec::new()
             }
