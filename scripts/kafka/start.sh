@@ -106,7 +106,8 @@ logging=-Dlog4j2.configurationFile=file:$here/log4j2.properties
 standalone=()
 ((brokers == 1)) && standalone=(--standalone)
 for ((node = 1; node <= brokers; node++)); do
-    java -Xmx128m -XX:TieredStopAtLevel=1 "$logging" -cp "$libs/*" kafka.tools.StorageTool format -t "$cluster" -c "$dir/server-$node.properties" \
+    # `=`: an id may start with a dash
+    java -Xmx128m -XX:TieredStopAtLevel=1 "$logging" -cp "$libs/*" kafka.tools.StorageTool format --cluster-id="$cluster" -c "$dir/server-$node.properties" \
         "${standalone[@]+"${standalone[@]}"}" >"$dir/format-$node.log" 2>&1 || { cat "$dir/format-$node.log" >&2; exit 1; }
     # setsid: a Ctrl-C meant for a test must not take the broker from under it
     setsid java -Xmx512m -Xms128m "$logging" -cp "$libs/*" kafka.Kafka "$dir/server-$node.properties" >"$dir/server-$node.log" 2>&1 </dev/null &
