@@ -14,7 +14,7 @@ use super::retry::Backoff;
 use super::streak::{CallNumber, Judgement};
 use crate::sinks::{Blame, Refusal, Verdict};
 
-/// A batch that failed so often while others passed is divided, to find the record that the sink fails on.
+/// A batch that failed so often while others passed, or as a probe, is divided, to find the record that the sink fails on.
 const FAILURES_TO_DIVIDE: u32 = 3;
 /// A record that failed alone so often, others passing before each of its retries, is dead: with full jitter and the default backoff about a minute of tries.
 const FAILURES_ALONE: u32 = 10;
@@ -180,7 +180,8 @@ impl Engine {
         self.breaker.failed(now, probe, asked.is_some(), &why, |pauses| backoff.pause(pauses, asked, rng));
         job.failures += 1;
         let others_pass = again.iter().any(|taken| taken.record.history.failed_while_others_passed > 0);
-        if !alone && job.failures >= FAILURES_TO_DIVIDE && others_pass {
+        // A probe stands for all: where it holds a key's records that others wait behind, nobody can pass until the culprit is out of it.
+        if !alone && job.failures >= FAILURES_TO_DIVIDE && (others_pass || probe) {
             let wait = backoff.wait(1, asked, &mut self.rng);
             return self.divide(again, job, now + wait);
         }
