@@ -286,7 +286,10 @@ async fn an_output_too_large_for_its_topic_becomes_a_dead_letter_and_that_too_a_
     world.event(&world.events, "ann", r#"{"n": 3, "extra": "small"}"#).await;
 
     let lines = world.first(&world.kafka.queue_topic("lines"), 2).await;
-    assert_eq!(lines.iter().map(|line| json(line)["n"].as_i64()).collect::<Vec<_>>(), [Some(1), Some(3)]);
+    // In one batch with what is too large, they are refused with it and go again by themselves
+    let mut taken: Vec<_> = lines.iter().map(|line| json(line)["n"].as_i64()).collect();
+    taken.sort();
+    assert_eq!(taken, [Some(1), Some(3)]);
     let dead = world.first(&world.kafka.dead_topic("lines"), 1).await;
     let headers = DeadHeaders::decode(&dead[0].headers).expect("they read");
     assert_eq!(

@@ -116,6 +116,26 @@ impl Producer {
         result.await.unwrap_or_else(|_| Err(gone(&output.topic)))
     }
 
+    /// Produces once more what was refused as too large, and blocks until that is acknowledged or refused. A broker refuses a whole batch for its size, so
+    /// the record may only have had large neighbours; with nothing else on this producer, it goes alone.
+    pub fn produce_alone(&self, refused: &TooLarge) -> Result<(), ProduceError> {
+        let (completion, result) = Completion::answer();
+        let mut headers = OwnedHeaders::new_with_capacity(refused.headers.len());
+        for (key, value) in &refused.headers {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        let TooLarge { topic, partition, key, value, .. } = refused;
+        while let Err((rejected, back)) = self.send_parts(topic, *partition, key.as_deref(), value, headers, &completion) {
+            match rejected {
+                Rejected::Full => std::thread::sleep(Duration::from_millis(1)),
+                Rejected::Failed(error) => return Err(error),
+            }
+            headers = back;
+        }
+        drop(completion);
+        result.blocking_recv().unwrap_or_else(|_| Err(gone(topic)))
+    }
+
     /// Hands one record over without waiting; the completion hears of its acknowledgement or failure. Nothing was taken where this fails.
     pub fn send(&self, output: &Output, completion: &Arc<Completion>) -> Result<(), Rejected> {
         let mut headers = OwnedHeaders::new_with_capacity(output.headers.len());

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::oversized::instead;
 use super::records;
 use super::{LiveSet, OrchestratorError};
-use crate::kafka::{Completion, EventHeaders, Kafka, KafkaError, Message, Output, Owned, Producer, Rejected, Tally, TooLarge};
+use crate::kafka::{Completion, EventHeaders, Kafka, KafkaError, Message, Output, Owned, ProduceError, Producer, Rejected, Tally, TooLarge};
 use crate::pipeline::{Outcome, Record, Scratch};
 use crate::telemetry::{Metrics, Recorder};
 
@@ -165,7 +165,7 @@ impl Worker {
                     completion.fail(KafkaError::from_cancelled(format!("produce to {topic}")).into());
                     return;
                 }
-                Err((Rejected::Failed(crate::kafka::ProduceError::TooLarge { .. }), back)) => {
+                Err((Rejected::Failed(ProduceError::TooLarge { .. }), back)) => {
                     let headers = back.as_borrowed().iter().map(|h| (h.key.to_string(), h.value.unwrap_or_default().to_vec())).collect();
                     let (key, value) = (key.map(<[u8]>::to_vec), value.to_vec());
                     let output = TooLarge { topic: topic.to_string(), partition, key, value, headers, completion: Arc::clone(completion) };
@@ -184,7 +184,16 @@ impl Worker {
 
     /// The thread of what was too large: until it is told to end.
     fn replace(&self, too_large: &Receiver<Option<TooLarge>>) {
+        let mut alone = None;
         while let Ok(Some(output)) = too_large.recv() {
+            match self.goes_alone(&mut alone, &output) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    output.completion.fail(error);
+                    continue;
+                }
+            }
             let Some(instead) = instead(&self.kafka, &output, Timestamp::now()) else {
                 tracing::error!(
                     topic = output.topic,
@@ -200,6 +209,23 @@ impl Worker {
             }
             let headers = native(instead.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
             self.produce(&instead.topic, -1, instead.key.as_deref(), &instead.value, headers, &output.completion);
+        }
+    }
+}
+
+impl Worker {
+    /// Whether an output that was refused for its batch's size is taken by itself. It then stands behind its neighbours: between records of one batch whose
+    /// topic takes less than a batch, order cannot be kept.
+    fn goes_alone(&self, producer: &mut Option<Producer>, output: &TooLarge) -> Result<bool, ProduceError> {
+        let producer = match producer {
+            Some(producer) => producer,
+            // a client of its own, made when it is first needed: on the shared one it would have neighbours again
+            None => producer.insert(Producer::new(&self.kafka)?),
+        };
+        match producer.produce_alone(output) {
+            Ok(()) => Ok(true),
+            Err(ProduceError::TooLarge { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }
@@ -257,7 +283,7 @@ fn join(handle: std::thread::JoinHandle<()>) {
 
 fn fail(output: Option<TooLarge>) {
     if let Some(TooLarge { topic, value, completion, .. }) = output {
-        completion.fail(crate::kafka::ProduceError::TooLarge { topic, bytes: value.len() });
+        completion.fail(ProduceError::TooLarge { topic, bytes: value.len() });
     }
 }
 
