@@ -188,6 +188,8 @@ impl Kafka {
             .set("fetch.error.backoff.ms", "100");
         if self.inner.embedded.is_some() {
             config.set("session.timeout.ms", super::embedded::SESSION_MS.to_string()).set("heartbeat.interval.ms", "300");
+            // it answers a fetch that found nothing only when the wait is over, whatever arrives meanwhile
+            config.set("fetch.wait.max.ms", "5");
         }
         self.finish(config)
     }

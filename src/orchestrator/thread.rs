@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use super::oversized::instead;
 use super::records;
 use super::{LiveSet, OrchestratorError};
-use crate::kafka::{Completion, EventHeaders, Kafka, KafkaError, Message, Output, Owned, ProduceError, Producer, Rejected, Tally, TooLarge};
+use crate::kafka::{
+    Completion, EventHeaders, Kafka, KafkaError, Message, Output, Owned, ProduceError, Producer, Rejected, Tally, TooLarge,
+};
 use crate::pipeline::{Outcome, Record, Scratch};
 use crate::telemetry::{Metrics, Recorder};
 
