@@ -217,6 +217,17 @@ fn mistakes_in_partials_and_macros_are_found_in_their_files() {
     }
 }
 
+#[test]
+fn what_nobody_uses_yet_is_looked_at_too() {
+    let (_, findings) = compile(&[
+        ("t.json.j2", "{}"),
+        ("_unused.j2", "{{ known_by_the_includer | uper }}"),
+        ("_macros.j2", "{% macro never_called(x) %}{{ x | lowr }}{% endmacro %}"),
+    ]);
+    let all: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
+    assert_eq!(all, ["unknown filter `lowr`", "unknown filter `uper`"]);
+}
+
 proptest! {
     /// Whatever strings an event holds, the payload parses and has the same shape.
     #[test]

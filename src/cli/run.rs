@@ -95,7 +95,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<Exit> {
             Err(error) => return Err(error.into()),
         }
         admin.stop().await?;
-        tracing::info!("stopped: nothing was in flight");
+        tracing::info!("stopped");
         Ok(Exit::Done)
     })
 }

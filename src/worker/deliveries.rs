@@ -15,6 +15,9 @@ use crate::kafka::Producer;
 use crate::pipeline::TableDefinition;
 use crate::sinks;
 
+/// How long a reload waits for one delivery that ends: what it cannot finish by then comes again, and the others must not wait for it.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
 #[derive(Default)]
 pub(super) struct Deliveries {
     running: BTreeMap<Arc<str>, Running>,
@@ -81,7 +84,7 @@ impl Deliveries {
         let sink = match connected {
             Ok(Some(sink)) => sink,
             // a queue sink: others read the topic themselves
-            Ok(None) => return self.end(&consumer.name, options.drain).await,
+            Ok(None) => return self.end(&consumer.name).await,
             Err(why) => return self.unconfigure(consumer, why.to_string(), options).await,
         };
         match self.running.get_mut(&consumer.name) {
@@ -104,7 +107,7 @@ impl Deliveries {
 
     /// Its queue waits; the others go on.
     async fn unconfigure(&mut self, consumer: &Consumer, why: String, options: &WorkerOptions) -> Result<(), WorkerError> {
-        self.end(&consumer.name, options.drain).await?;
+        self.end(&consumer.name).await?;
         if self.unconfigured.get(&consumer.name) != Some(&why) {
             warn!(consumer = %consumer.name, %why, "the consumer is unconfigured, its queue waits");
             options.metrics.delivery_state(&consumer.name, "unconfigured");
@@ -126,16 +129,16 @@ impl Deliveries {
             }
             running.empty_rounds = if running.worker.lag() == 0 { running.empty_rounds + 1 } else { 0 };
             if running.empty_rounds == EMPTY_ROUNDS {
-                self.end(&name, options.drain).await?;
+                self.end(&name).await?;
                 options.metrics.forget(&name);
             }
         }
         Ok(())
     }
 
-    async fn end(&mut self, name: &Arc<str>, within: Duration) -> Result<(), WorkerError> {
+    async fn end(&mut self, name: &Arc<str>) -> Result<(), WorkerError> {
         let Some(running) = self.running.remove(name) else { return Ok(()) };
-        running.worker.stop(within).await.map_err(|source| WorkerError::Delivery { consumer: Arc::clone(name), source })?;
+        running.worker.stop(END_WITHIN).await.map_err(|source| WorkerError::Delivery { consumer: Arc::clone(name), source })?;
         info!(consumer = %name, "delivery stopped");
         Ok(())
     }

@@ -14,7 +14,8 @@ use super::fill::{Fill, forbid_variables};
 use super::findings::{Findings, Located, Place};
 use super::node::Node;
 use super::section::{Section, located};
-use super::set::{Configured, Consumer, ConsumerState, DeliverySection, EventType, Queue, Sink, Transform, Unconfigured};
+use super::set::{Configured, Consumer, ConsumerState, DeliverySection, EventType, Queue, Transform, Unconfigured};
+use super::sinks::Sink;
 use super::variables::Variables;
 
 /// What a consumer's routes may name.

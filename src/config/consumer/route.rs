@@ -11,9 +11,8 @@ use super::{Known, expression};
 use crate::config::findings::{Finding, Findings, Located};
 use crate::config::node::{Kind, Node};
 use crate::config::section::{Section, closest, cut, entries, items, listed, located, name, one_of, one_or_many, string};
-use crate::config::set::{
-    BodyForm, Column, ColumnValue, EventPattern, Method, OnConflict, Render, Request, Route, Sink, SinkKind, Table, Target, Topic,
-};
+use crate::config::set::{BodyForm, Column, ColumnValue, EventPattern, Method, OnConflict, Render, Request, Route, Table, Target, Topic};
+use crate::config::sinks::{Sink, SinkKind};
 use crate::config::sources::is_topic;
 use crate::config::text::Text;
 

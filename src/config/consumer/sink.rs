@@ -6,7 +6,7 @@ use crate::config::fill::Fill;
 use crate::config::findings::{Findings, Place};
 use crate::config::node::{Kind, Node};
 use crate::config::section::{Section, entries, one_of, one_or_many, text};
-use crate::config::set::{FileSink, HttpAuth, HttpSink, KafkaSink, Migrate, Sink, SinkKind, SinkSettings, WarehouseSink};
+use crate::config::sinks::{FileSink, HttpAuth, HttpSink, KafkaSink, Migrate, Sink, SinkKind, SinkSettings, WarehouseSink};
 use crate::config::text::{ResolveError, Resolved, Text};
 use crate::config::variables::Variables;
 

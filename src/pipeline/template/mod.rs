@@ -112,6 +112,15 @@ impl Templates {
             let (reads, roots) = (checked.reads.into_iter().collect(), checked.roots.into_iter().collect());
             templates.entries.push(Entry { name: transform.name.clone(), reads, roots, usable });
         }
+        for (at, _) in files.iter().enumerate().filter(|(_, file)| file.tree.is_some()) {
+            let reached = [Mode::Json, Mode::InString, Mode::Text].iter().any(|mode| needed.contains(&(at, *mode)));
+            if reached && !files[at].has_macros() {
+                continue;
+            }
+            // edits for no one: nothing is compiled from a glance
+            let (mut unused, mut modes) = (files.iter().map(|_| FileEdits::default()).collect::<Vec<_>>(), macro_modes.clone());
+            findings.extend(Check::new(&files, &by_name, &mut unused, &mut modes).glance(at, !reached));
+        }
         for (file, mode) in needed.into_iter().filter(|(file, _)| files[*file].tree.is_some()) {
             let name = format!("{}{}", files[file].name, mode.suffix());
             templates.add(name, &files[file], &edits[file], mode, &mut findings);

@@ -64,6 +64,11 @@ impl<'s> File<'s> {
         };
         File { name, text, prints: Prints::find(&text.text), tree }
     }
+
+    /// Whether it defines a macro for others or itself.
+    pub(super) fn has_macros(&self) -> bool {
+        matches!(&self.tree, Some(Stmt::Template(tree)) if tree.children.iter().any(|statement| matches!(statement, Stmt::Macro(_))))
+    }
 }
 
 /// Of each `{{ … }}` of a text, in order: where what it prints begins and ends.

@@ -174,6 +174,26 @@ impl<'c, 's> Check<'c, 's> {
         self.out
     }
 
+    /// Looks at what no entry reached, a partial that nobody includes (`whole`) or macros that nobody calls: what is wrong with it wherever it may be used one day.
+    pub(super) fn glance(mut self, file: usize, whole: bool) -> Findings {
+        self.scopes.push(Frame::new());
+        if whole {
+            self.flow = Flow::start(Mode::Json);
+            self.template(file, Mode::Json);
+        }
+        self.file = file;
+        for callee in self.macros_of(file) {
+            if !self.macro_modes.contains_key(&(file, callee.decl.span().start_offset)) {
+                self.macro_body(callee, Mode::Json);
+            }
+        }
+        // which variables are known, and whether a string is open, is up to who uses it
+        let anywhere = ["unknown-filter", "unknown-test", "unknown-function", "missing-template", "macro-arguments", "unsupported"];
+        let mut findings = Findings::default();
+        self.out.findings.iter().filter(|finding| anywhere.contains(&finding.code)).for_each(|finding| findings.push(finding.clone()));
+        findings
+    }
+
     fn place(&self, offset: usize) -> Place {
         self.files[self.file].text.place(offset)
     }

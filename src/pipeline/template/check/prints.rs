@@ -125,10 +125,14 @@ impl<'s> Check<'_, 's> {
             Some(before) if before != mode => {
                 let message = format!("macro `{}` is printed as JSON in one place and used as text in another", callee.decl.name);
                 let finding = self.wrong_at("json-context", call.span(), message);
-                return self.find(finding.hint("inside a JSON string, or with a filter, a macro gives text: use two macros"));
+                self.find(finding.hint("inside a JSON string, or with a filter, a macro gives text: use two macros"));
             }
-            _ => {}
+            _ => self.macro_body(callee, mode),
         }
+    }
+
+    pub(super) fn macro_body(&mut self, callee: MacroRef<'s>, mode: Mode) {
+        let at = callee.decl.span().start_offset;
         if self.stack.contains(&(callee.file, Some(at))) {
             return;
         }

@@ -167,6 +167,10 @@ impl<'s> Check<'_, 's> {
         frame
     }
 
+    pub(super) fn macros_of(&self, file: usize) -> Vec<MacroRef<'s>> {
+        self.module_frame(file).into_iter().filter_map(|(_, known)| known.callee).filter(|callee| callee.file == file).collect()
+    }
+
     pub(super) fn macro_of(&self, file: usize, name: &str) -> Option<MacroRef<'s>> {
         let Some(Stmt::Template(tree)) = &self.files[file].tree else { return None };
         tree.children.iter().find_map(|statement| match statement {
