@@ -16,8 +16,11 @@ use crate::sinks::{Blame, Refusal, Verdict};
 
 /// A batch that failed so often while others passed, or as a probe, is divided, to find the record that the sink fails on.
 const FAILURES_TO_DIVIDE: u32 = 3;
-/// A record that failed alone so often, others passing before each of its retries, is dead: with full jitter and the default backoff about a minute of tries.
+/// A record that failed alone so often, others passing before each of its retries, is dead.
 const FAILURES_ALONE: u32 = 10;
+
+/// How far the waits grow for records that fail while others pass: at the default 200 ms, to 800 ms, so that the verdict takes some four seconds.
+const TRIES_WHILE_OTHERS_PASS: u32 = 3;
 
 /// A call's records by what is to be done with them, each list in order.
 #[derive(Default)]
@@ -134,6 +137,8 @@ impl Engine {
             Judgement::Held if matches!(self.breaker.open(), Some((Cause::Alike, _))) => {
                 let held = self.streak.release();
                 self.lanes.put_back(held);
+                // later records of the same keys: parked, they would overtake those that were just put back
+                self.lanes.put_back(job.segments.extract(|_| true));
                 self.pause(Cause::Alike, &why, probe);
             }
             // It may yet be delivered: nothing of its lane may leave before.
@@ -187,7 +192,9 @@ impl Engine {
         }
         job.segments.push_head(again);
         if !job.segments.is_empty() {
-            let wait = backoff.wait(job.failures, asked, &mut self.rng);
+            // while others pass it is not the sink that must be left alone, and its partition waits for this verdict
+            let tries = if others_pass { job.failures.min(TRIES_WHILE_OTHERS_PASS) } else { job.failures };
+            let wait = backoff.wait(tries, asked, &mut self.rng);
             self.park(job, now + wait);
         }
     }

@@ -98,16 +98,28 @@ impl DeliveryWorker {
         self.source.as_ref().map_or(0, |source| source.lag())
     }
 
+    /// Whether this worker holds partitions of the queue, and nothing in them waits.
+    pub fn is_empty(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is_empty())
+    }
+
     /// New settings and a new sink from the next call on; nothing that is on its way is lost or delayed.
     pub async fn reconfigure(&self, configured: Configured, sink: Arc<dyn Sink>) {
         self.tell(Command::Reconfigure(Box::new(configured), sink)).await;
     }
 
-    /// Waits until the queue cannot be read any more; trouble that may pass never ends it.
+    /// Waits until the queue cannot be read or delivered any more; trouble that may pass never ends it.
     pub async fn failed(&self) -> KafkaError {
-        match &self.source {
-            Some(source) => source.failed().await,
-            None => std::future::pending().await,
+        let source = async {
+            match &self.source {
+                Some(source) => source.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = source => error,
+            // the engine holds the other end as long as it runs, and only `stop` ends it
+            () = self.commands.closed() => KafkaError::Thread { thread: "delivery", reason: "it ended by itself".to_owned() },
         }
     }
 

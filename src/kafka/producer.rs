@@ -12,6 +12,7 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Message as _};
+use tokio::sync::oneshot::error::TryRecvError;
 
 use super::client::{Kafka, KafkaError};
 use super::completion::Completion;
@@ -119,7 +120,7 @@ impl Producer {
     /// Produces once more what was refused as too large, and blocks until that is acknowledged or refused. A broker refuses a whole batch for its size, so
     /// the record may only have had large neighbours; with nothing else on this producer, it goes alone.
     pub fn produce_alone(&self, refused: &TooLarge) -> Result<(), ProduceError> {
-        let (completion, result) = Completion::answer();
+        let (completion, mut result) = Completion::answer();
         let mut headers = OwnedHeaders::new_with_capacity(refused.headers.len());
         for (key, value) in &refused.headers {
             headers = headers.insert(Header { key, value: Some(value) });
@@ -127,13 +128,21 @@ impl Producer {
         let TooLarge { topic, partition, key, value, .. } = refused;
         while let Err((rejected, back)) = self.send_parts(topic, *partition, key.as_deref(), value, headers, &completion) {
             match rejected {
-                Rejected::Full => std::thread::sleep(Duration::from_millis(1)),
+                Rejected::Full if refused.completion.is_wanted() => std::thread::sleep(Duration::from_millis(1)),
+                Rejected::Full => return Err(gone(topic)),
                 Rejected::Failed(error) => return Err(error),
             }
             headers = back;
         }
         drop(completion);
-        result.blocking_recv().unwrap_or_else(|_| Err(gone(topic)))
+        loop {
+            match result.try_recv() {
+                Ok(answer) => return answer,
+                // the partition was taken away, or we are stopping: Kafka may be long in coming back
+                Err(TryRecvError::Empty) if refused.completion.is_wanted() => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => return Err(gone(topic)),
+            }
+        }
     }
 
     /// Hands one record over without waiting; the completion hears of its acknowledgement or failure. Nothing was taken where this fails.
@@ -191,6 +200,16 @@ impl Producer {
         // Two callers may come here at once: the one who is late drops the client it made
         inner.live.compare_and_swap(failed, Arc::new(next));
         Ok(())
+    }
+
+    /// Replaces a client that failed for good although nobody sends: what it holds would wait for ever. To be called now and then.
+    pub fn heal(&self) {
+        let live = self.inner.live.load_full();
+        if live.fatal.load(Ordering::Acquire)
+            && let Err(error) = self.replace(&live)
+        {
+            tracing::warn!("cannot replace a producer that failed, it is tried again: {error}");
+        }
     }
 
     /// Records that are taken and not acknowledged.

@@ -21,7 +21,7 @@ use crate::pipeline::Pipeline;
 use crate::telemetry::Metrics;
 use thread::{Threads, Worker};
 
-/// How often the lag metric is set.
+/// How often the lag metric is set and the producer looked after.
 const LAG_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
@@ -208,6 +208,7 @@ impl Orchestrator {
         let (failed, lag) = (source.failed(), source.lag_reader());
         let (failure, metrics) = (self.failure.clone(), self.metrics.clone());
         // Aborted with the source, unless it ends by telling its failure
+        let producer = self.threads.producer();
         let watcher = tokio::spawn(async move {
             let mut interval = tokio::time::interval(LAG_INTERVAL);
             let mut failed = std::pin::pin!(failed);
@@ -217,7 +218,10 @@ impl Orchestrator {
                         failure.send_replace(Some(error.into()));
                         return;
                     }
-                    _ = interval.tick() => metrics.source_lag(lag()),
+                    _ = interval.tick() => {
+                        metrics.source_lag(lag());
+                        producer.heal();
+                    }
                 }
             }
         });

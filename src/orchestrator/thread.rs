@@ -41,6 +41,7 @@ pub(super) struct Threads {
     senders: Vec<Sender<Message>>,
     /// None ends the thread.
     oversized: Sender<Option<TooLarge>>,
+    producer: Producer,
     handles: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -61,10 +62,15 @@ impl Worker {
             }
         });
         let producer = Producer::with_too_large(kafka, "orchestrator", on_too_large)?;
-        let worker =
-            Worker { kafka: kafka.clone(), live: Arc::clone(live), producer, oversized: oversized.clone(), metrics: metrics.clone() };
+        let worker = Worker {
+            kafka: kafka.clone(),
+            live: Arc::clone(live),
+            producer: producer.clone(),
+            oversized: oversized.clone(),
+            metrics: metrics.clone(),
+        };
 
-        let mut threads = Threads { senders: Vec::new(), oversized, handles: Vec::new() };
+        let mut threads = Threads { senders: Vec::new(), oversized, producer, handles: Vec::new() };
         for index in 0..count {
             let (sender, messages) = unbounded();
             let worker = worker.clone();
@@ -233,6 +239,10 @@ impl Worker {
 }
 
 impl Threads {
+    pub(super) fn producer(&self) -> Producer {
+        self.producer.clone()
+    }
+
     pub(super) fn senders(&self) -> Vec<Sender<Message>> {
         self.senders.clone()
     }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
-use tracing::warn;
+use tokio::task::JoinHandle;
+use tracing::{error, warn};
 
 use super::StoreError;
 use crate::config::{Digest, Files};
@@ -22,52 +22,78 @@ const WATCHED: [&str; 4] = ["schemas", "transforms", "consumers", "environments"
 
 /// A followed root. Dropping it ends the following.
 pub struct Watch {
-    root: PathBuf,
-    environment: Arc<str>,
-    seen: Digest,
-    watcher: Debouncer<RecommendedWatcher, RecommendedCache>,
-    notified: mpsc::Receiver<()>,
-    /// When to look next, notified or not. Kept here, so that a `changed` that is dropped half way (a `select!`) loses neither a notification nor the poll.
-    look_at: Instant,
-    /// The last trouble, so that it is said once.
-    trouble: Option<String>,
+    changes: mpsc::Receiver<Files>,
+    // owns what is followed, so that a `changed` that is dropped half way (a `select!`) loses nothing; aborted with this
+    task: JoinHandle<()>,
 }
 
-/// Follows what `root` holds for an environment, from `files` on: they were read from it just before.
+/// Follows what `root` holds for an environment, from `files` on: they were read from it just before. Must be called inside a tokio runtime.
 pub fn watch(root: &Path, environment: &str, files: &Files) -> Result<Watch, StoreError> {
     // one slot: a notification while one is waiting adds nothing
     let (notify, notified) = mpsc::channel(1);
-    let told = move |_: DebounceEventResult| {
-        // full: one is waiting already; closed: nobody follows any more. A watcher's own errors are made good by the poll
-        let _ = notify.try_send(());
+    let told = move |seen: DebounceEventResult| {
+        // reading the root opens its files, and that is notified too
+        let only_reads = seen.is_ok_and(|events| events.iter().all(|event| matches!(event.kind, EventKind::Access(_))));
+        if !only_reads {
+            // full: one is waiting already; closed: nobody follows any more. A watcher's own errors are made good by the poll
+            let _ = notify.try_send(());
+        }
     };
     let watcher = new_debouncer(DEBOUNCE, None, told).map_err(|source| StoreError::Watch { root: root.to_owned(), source })?;
-    let mut watch = Watch {
+    let mut follow = Follow {
         root: root.to_owned(),
         environment: environment.into(),
         seen: files.digest(environment),
         watcher,
         notified,
-        look_at: Instant::now() + POLL,
         trouble: None,
     };
-    watch.arm();
-    Ok(watch)
+    follow.arm();
+    let (found, changes) = mpsc::channel(1);
+    Ok(Watch { changes, task: tokio::spawn(follow.run(found)) })
 }
 
 impl Watch {
     /// Waits for content that differs from the last one given. A root that cannot be read is said once and waited for.
     pub async fn changed(&mut self) -> Files {
-        loop {
-            tokio::select! {
-                // closed only when the watcher is gone, which this owns
-                _ = self.notified.recv() => self.look_at = Instant::now(),
-                () = tokio::time::sleep_until(self.look_at) => {}
+        match self.changes.recv().await {
+            Some(files) => files,
+            // its task runs as long as this is there, unless a bug of ours ended it: the set then stays as it is
+            None => {
+                error!("the config root is not followed any more: restart to take changes");
+                std::future::pending().await
             }
-            let looked = self.look().await;
-            self.look_at = Instant::now() + POLL;
-            if let Some(files) = looked {
-                return files;
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What the following task works with.
+struct Follow {
+    root: PathBuf,
+    environment: Arc<str>,
+    seen: Digest,
+    watcher: Debouncer<RecommendedWatcher, RecommendedCache>,
+    notified: mpsc::Receiver<()>,
+    /// The last trouble, so that it is said once.
+    trouble: Option<String>,
+}
+
+impl Follow {
+    /// Until nobody waits for changes any more.
+    async fn run(mut self, found: mpsc::Sender<Files>) {
+        loop {
+            // closed only when the watcher is gone, which this owns; a time-out is the poll
+            let _ = tokio::time::timeout(POLL, self.notified.recv()).await;
+            if let Some(files) = self.look().await
+                && found.send(files).await.is_err()
+            {
+                return;
             }
         }
     }

@@ -50,7 +50,6 @@ impl Deliveries {
         for consumer in wanted.set.consumers.values().filter(|consumer| options.roles.delivers(&consumer.name)) {
             match consumer.configure(options.variables.as_ref()) {
                 Ok(configured) => {
-                    self.unconfigured.remove(&consumer.name);
                     let plan = Plan { configured, tables: wanted.pipeline.tables(&consumer.name), state: consumer.state };
                     self.ensure(consumer, plan, options, producer).await?;
                 }
@@ -87,11 +86,13 @@ impl Deliveries {
             Ok(None) => return self.end(&consumer.name).await,
             Err(why) => return self.unconfigure(consumer, why.to_string(), options).await,
         };
+        self.unconfigured.remove(&consumer.name);
         match self.running.get_mut(&consumer.name) {
             Some(running) => {
                 running.worker.reconfigure(plan.configured.clone(), sink).await;
                 running.plan = plan;
                 running.empty_rounds = 0;
+                options.metrics.delivery_state(&consumer.name, running.worker.state().name());
                 info!(consumer = %consumer.name, "delivery goes on with new settings");
             }
             None => {
@@ -127,7 +128,9 @@ impl Deliveries {
                 running.plan.state = ConsumerState::Draining;
                 options.metrics.delivery_state(&name, "draining");
             }
-            running.empty_rounds = if running.worker.lag() == 0 { running.empty_rounds + 1 } else { 0 };
+            // an orchestrator elsewhere may take the new set later: what it still routes is delivered until this process ends
+            let empty = options.roles.orchestrator && running.worker.is_empty();
+            running.empty_rounds = if empty { running.empty_rounds + 1 } else { 0 };
             if running.empty_rounds == EMPTY_ROUNDS {
                 self.end(&name).await?;
                 options.metrics.forget(&name);

@@ -130,11 +130,14 @@ impl Worker {
             Ok(candidate) if self.live.as_ref().is_some_and(|live| live.set.digest == candidate.set.digest) => {
                 info!(digest = candidate.set.digest.short(), "the config is as it was");
                 self.next = None;
-                self.status.send_modify(|status| status.refused = None);
+                self.status.send_modify(|status| (status.refused, status.waiting) = (None, None));
             }
             Ok(candidate) => self.next = Some(candidate),
             Err(findings) => {
-                self.next = None;
+                // before the first set is live, the last good one is the one that waits for Kafka
+                if self.live.is_some() {
+                    self.next = None;
+                }
                 self.options.metrics.reload("refused", began.elapsed());
                 status::log_refused(&findings, self.live.as_ref().map(|live| &live.set.digest));
                 self.status.send_modify(|status| status.refused = Some(Refused { findings, files }));
@@ -143,6 +146,7 @@ impl Worker {
     }
 
     async fn look_after(&mut self) -> Result<(), WorkerError> {
+        self.producer.heal();
         if let Some(next) = self.next.take() {
             match self.go_live(&next).await {
                 Ok(()) => {}
@@ -221,11 +225,12 @@ impl Worker {
     /// Sources first, so that what they took still reaches its queue; then the deliveries, side by side.
     async fn drain(&mut self) -> Result<(), WorkerError> {
         info!(within = ?self.options.drain, "draining: a second signal stops at once");
+        let by = Instant::now() + self.options.drain;
         let orchestrator = match self.orchestrator.take() {
             Some(orchestrator) => orchestrator.stop(self.options.drain).await.map_err(WorkerError::from),
             None => Ok(()),
         };
-        let deliveries = self.deliveries.stop(self.options.drain).await;
+        let deliveries = self.deliveries.stop(by.saturating_duration_since(Instant::now())).await;
         if let (Err(_), Err(second)) = (&orchestrator, &deliveries) {
             error!(error = %second, "draining failed");
         }

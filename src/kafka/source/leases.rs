@@ -96,6 +96,11 @@ impl Leases {
         self.table().values().map(Held::lag).sum()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        let table = self.table();
+        !table.is_empty() && table.values().all(|held| held.ends.is_some() && held.lag() == 0)
+    }
+
     fn assign(&self, partitions: &TopicPartitionList) {
         let mut table = self.table();
         for element in partitions.elements() {
@@ -201,11 +206,25 @@ impl Context {
         }
     }
 
+    /// librdkafka keeps our pause of a partition that is taken away: given back later, it would stay silent for ever.
+    fn resume(&self, consumer: &BaseConsumer<Context>, held: &[Held]) {
+        let mut paused = TopicPartitionList::new();
+        for held in held.iter().filter(|held| held.paused) {
+            paused.add_partition(&held.lease.topic, held.lease.partition);
+        }
+        if paused.count() > 0
+            && let Err(error) = consumer.resume(&paused)
+        {
+            self.problems.trouble("resume partitions that are taken away", &error);
+        }
+    }
+
     fn revoked(&self, consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) {
         let mut held = self.leases.remove(partitions);
         for held in &held {
             held.lease.revoked.cancel();
         }
+        self.resume(consumer, &held);
         if consumer.assignment_lost() {
             // Others may have them already: nothing of ours counts any more
             tracing::warn!(?partitions, "partitions lost: their records come again");

@@ -111,6 +111,11 @@ impl Source {
         self.leases.lag()
     }
 
+    /// Whether partitions are assigned here and everything in them is known to be done.
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+
     /// The partitions that are ours now.
     pub fn assigned(&self) -> Vec<(Arc<str>, i32)> {
         self.leases.assigned()
