@@ -44,7 +44,7 @@ pub fn refuse(root: &Path, findings: &Findings) -> anyhow::Result<Exit> {
     let colour = colour_on(&io::stderr());
     let mut err = io::stderr().lock();
     for finding in findings.iter() {
-        writeln!(err, "{}\n", human(finding, read(root, &finding.at.file).as_deref(), colour))?;
+        writeln!(err, "{}\n", human(finding, findings, read(root, &finding.at.file).as_deref(), colour))?;
     }
     Ok(Exit::Failure)
 }
@@ -82,7 +82,7 @@ fn print_human(
     colour: bool,
 ) -> io::Result<()> {
     for finding in findings.iter() {
-        writeln!(out, "{}\n", human(finding, source(&finding.at.file).as_deref(), colour))?;
+        writeln!(out, "{}\n", human(finding, findings, source(&finding.at.file).as_deref(), colour))?;
     }
     writeln!(out, "{}", closing(findings, files))
 }

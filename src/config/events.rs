@@ -38,6 +38,12 @@ pub(super) fn decode(files: &Files, findings: &mut Findings) -> BTreeMap<Arc<str
             }
             Entry::Schema { folder, version } => {
                 let folder = folders.entry(folder).or_default();
+                if is_blank(bytes) {
+                    let finding = Finding::error("empty-file", Place::file(path.clone()), "an empty schema would accept every event");
+                    findings.push(finding.hint("write the schema; `{}` is the one that accepts everything"));
+                    folder.broken.insert(version);
+                    continue;
+                }
                 let Some(node) = document(path, bytes, findings) else {
                     folder.broken.insert(version);
                     continue;
@@ -68,6 +74,11 @@ pub(super) fn decode(files: &Files, findings: &mut Findings) -> BTreeMap<Arc<str
         events.insert(event.name.clone(), event);
     }
     events
+}
+
+/// Nothing but white space and comments: a file that is being written, as often as not.
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).all(|line| line.is_empty() || line.starts_with(b"#"))
 }
 
 fn event(folder: &str, content: Folder, findings: &mut Findings) -> Option<EventType> {

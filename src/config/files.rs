@@ -117,7 +117,9 @@ impl Files {
             Entry::Ignored | Entry::Strange(_) => false,
             _ => true,
         };
-        self.iter().filter(|(path, _)| belongs(path)).map(|(path, bytes)| (path.clone(), bytes.clone())).collect()
+        let files: Files = self.iter().filter(|(path, _)| belongs(path)).map(|(path, bytes)| (path.clone(), bytes.clone())).collect();
+        // what could not be read may have been meant for this environment too
+        Files { strange: self.strange.clone(), ..files }
     }
 
     /// The name of the set for an environment: SHA-256 over a manifest of one line a file, `<sha256 of its bytes> <path>`, sorted by path, under the

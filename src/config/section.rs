@@ -14,6 +14,9 @@ use super::text::Text;
 /// The version of our own file formats.
 const FORMAT: u64 = 1;
 
+/// The code of findings about keys that nothing reads.
+pub(super) const UNKNOWN_KEY: &str = "unknown-key";
+
 /// A map with a closed list of keys.
 #[derive(Clone, Copy)]
 pub(super) struct Section<'a> {
@@ -66,6 +69,15 @@ impl<'a> Section<'a> {
         node
     }
 
+    /// Finds those of these keys that are written without a value: a condition that was forgotten is not one that always holds.
+    pub fn with_values(&self, names: &[&str], findings: &mut Findings) {
+        let Kind::Map(map) = &self.node.kind else { return };
+        for (key, _) in map.iter().filter(|(key, value)| names.contains(&key.name.as_str()) && matches!(value.kind, Kind::Null)) {
+            let finding = Finding::error("empty-value", key.at.clone(), format!("`{}` has no value", key.name));
+            findings.push(finding.width(key.width as usize).hint(format!("write one, or leave `{}` out", key.name)));
+        }
+    }
+
     /// Where the key is written; the section's own place where it is not.
     pub fn place(&self, name: &str) -> Place {
         match &self.node.kind {
@@ -111,7 +123,7 @@ impl<'a> Section<'a> {
 }
 
 fn unknown_key(key: &Key, what: &str, known: &[&str]) -> Finding {
-    let finding = Finding::error("unknown-key", key.at.clone(), format!("unknown key `{}` in {what}", key.name)).width(key.width as usize);
+    let finding = Finding::error(UNKNOWN_KEY, key.at.clone(), format!("unknown key `{}` in {what}", key.name)).width(key.width as usize);
     match closest(&key.name, known.iter().copied()) {
         Some(name) => finding.hint(format!("did you mean `{name}`?")),
         None => finding.hint(format!("the keys are {}", listed(known.iter().copied()))),

@@ -158,17 +158,23 @@ fn refuse_double_claims(sources: &[Source], findings: &mut Findings) {
     }
 }
 
-/// Whether a name exists that both patterns match.
+/// Whether a name exists that both patterns match. Worked out from the ends on, so that stars cost no more than their number squared.
 fn overlap(a: &[u8], b: &[u8]) -> bool {
-    match (a.split_first(), b.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) if overlap(rest, b) => true,
-        (_, Some((b'*', rest))) if overlap(a, rest) => true,
-        (Some((b'*', _)), Some((_, b_rest))) => overlap(a, b_rest),
-        (Some((_, a_rest)), Some((b'*', _))) => overlap(a_rest, b),
-        (Some((x, a_rest)), Some((y, b_rest))) => x == y && overlap(a_rest, b_rest),
-        _ => false,
+    // what[i][j]: whether `a[i..]` and `b[j..]` overlap
+    let mut what = vec![vec![false; b.len() + 1]; a.len() + 1];
+    for i in (0..=a.len()).rev() {
+        for j in (0..=b.len()).rev() {
+            what[i][j] = match (a.get(i), b.get(j)) {
+                (None, None) => true,
+                // a star stands for nothing, or for one more of the other's
+                (Some(b'*'), other) => what[i + 1][j] || (other.is_some() && what[i][j + 1]),
+                (other, Some(b'*')) => what[i][j + 1] || (other.is_some() && what[i + 1][j]),
+                (Some(x), Some(y)) => x == y && what[i + 1][j + 1],
+                _ => false,
+            };
+        }
     }
+    what[0][0]
 }
 
 #[cfg(test)]
@@ -186,9 +192,21 @@ mod tests {
             ("a*c", "ab*", true),
             ("*", "x", true),
             ("a", "ab", false),
+            ("", "*", true),
+            ("", "a", false),
+            ("*a*", "b*b", true),
+            ("a**", "*", true),
+            ("ab*", "a*c", true),
+            ("ab*", "ac*", false),
         ] {
             assert_eq!(overlap(a.as_bytes(), b.as_bytes()), expected, "{a} {b}");
             assert_eq!(overlap(b.as_bytes(), a.as_bytes()), expected, "{b} {a}");
         }
+    }
+
+    #[test]
+    fn many_stars_cost_little() {
+        let (a, b) = ("*a".repeat(50) + "*b", "*a".repeat(50) + "*c");
+        assert!(!overlap(a.as_bytes(), b.as_bytes()));
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn a_broken_edit_is_refused(stage: &Stage, feed: &Feed, screen:
     if let Some(refused) = refused {
         for finding in refused.findings.iter() {
             let source = refused.files.get(&finding.at.file).map(|bytes| String::from_utf8_lossy(bytes));
-            screen.say(&indented(&human(finding, source.as_deref(), screen.colour())));
+            screen.say(&indented(&human(finding, &refused.findings, source.as_deref(), screen.colour())));
         }
     }
     let in_before = stage.counts().count("analytica_events_in_total", &[]);

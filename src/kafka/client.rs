@@ -178,6 +178,8 @@ impl Kafka {
             .set("enable.partition.eof", "false")
             .set("allow.auto.create.topics", "false")
             .set("statistics.interval.ms", "1000")
+            // How long the partitions of a worker that was killed lie idle: librdkafka's 45 s allow for pauses that we do not make. Twice what a revoke may take
+            .set("session.timeout.ms", "10000")
             // The queue may be overshot by one fetch: half and half make the budget
             .set("queued.max.messages.kbytes", (budget / 2 / 1024).to_string())
             .set("fetch.max.bytes", (budget / 2).to_string())

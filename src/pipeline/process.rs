@@ -227,7 +227,23 @@ fn replayed(record: &Record<'_>) -> Option<Origin> {
     parse_origin(std::str::from_utf8(value).ok()?) // not text: not ours, so the record's own coordinates hold
 }
 
+/// Templates are parsed and walked recursively, one frame an operator: a long one must not end the process that looks at it. Only what is used of a stack
+/// costs memory.
+const STACK_BYTES: usize = 256 << 20;
+
+/// `compiled`, on a thread with a deep stack.
 fn build(set: &ConfigSet) -> (Pipeline, Findings) {
+    std::thread::scope(|scope| {
+        let deep = std::thread::Builder::new().name("compile".to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, || compiled(set));
+        match deep {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // no thread to be had: this one will do for any set but a strange one
+            Err(_) => compiled(set),
+        }
+    })
+}
+
+fn compiled(set: &ConfigSet) -> (Pipeline, Findings) {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     let mut findings = Findings::default();
     let sources = Sources::compile(set);

@@ -37,7 +37,8 @@ impl Candidate {
 
 fn compile(files: &Files, environment: &str) -> Result<Candidate, Findings> {
     let began = Instant::now();
-    let loaded = config::load(files, environment);
+    // another environment's broken overlay is no reason not to run this one
+    let loaded = config::load(&files.of_environment(environment), environment);
     let set = match loaded.set {
         Some(set) if !loaded.findings.has_errors() => set,
         _ => return Err(loaded.findings),

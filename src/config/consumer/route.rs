@@ -51,6 +51,7 @@ pub(super) fn decode(consumer: &Section<'_>, sink: Option<&Sink>, known: &Known<
 fn route(node: &Node, sink: Option<&Sink>, known: &Known<'_>, findings: &mut Findings) -> Option<Route> {
     let keys = &["name", "description", "events", "when", "each", "transform", "columns", "request", "table", "topic", "path"];
     let section = Section::open(node, "a route", keys, findings)?;
+    section.with_values(&["events", "when", "each", "transform"], findings);
     section.string("description", findings);
     let route_name = section.require("name", findings).and_then(|node| {
         let text = string(node, findings)?;

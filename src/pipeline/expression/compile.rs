@@ -19,6 +19,9 @@ pub(in crate::pipeline) enum Available {
     Element,
 }
 
+/// Bytes of one expression, far fewer operators than a thread's stack has room for.
+const LONGEST: usize = 4 << 10;
+
 const META: [&str; 8] = ["source", "topic", "partition", "offset", "timestamp", "headers", "schema_version", "revision"];
 
 /// Compiles an expression; None where it has findings, which are pushed.
@@ -28,6 +31,11 @@ pub(in crate::pipeline) fn compile(
     templates: &Templates,
     findings: &mut Findings,
 ) -> Option<Expression> {
+    if text.value.len() > LONGEST {
+        let finding = Finding::error("expression-syntax", text.at.clone(), format!("the expression is longer than {LONGEST} bytes"));
+        findings.push(finding.hint("a transform has room for more"));
+        return None;
+    }
     let parsed = match parse_expr(&text.value) {
         Ok(parsed) => parsed,
         Err(error) => {
