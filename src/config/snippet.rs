@@ -15,22 +15,16 @@ pub fn human(finding: &Finding, all: &Findings, source: Option<&str>, colour: bo
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let file = &*finding.at.file;
     let line = source.and_then(|source| shown_line(finding, all, source));
     let title = level.primary_title(finding.message.as_str()).id(finding.code);
     let mut group = match &line {
         Some(line) => {
             let span = span(line, finding.at.column, finding.width);
-            let snippet = Snippet::source(&**line).line_start(finding.at.line as usize).path(file);
+            let snippet = Snippet::source(&**line).line_start(finding.at.line as usize).path(&*finding.at.file);
             title.element(snippet.annotation(AnnotationKind::Primary.span(span)))
         }
-        None => {
-            let origin = Origin::path(file);
-            title.element(match finding.at.line {
-                0 => origin,
-                line => origin.line(line as usize).char_column(finding.at.column as usize),
-            })
-        }
+        // a file that is empty or cannot be read has no line to show
+        None => title.element(Origin::path(finding.at.to_string())),
     };
     if let Some(hint) = &finding.hint {
         group = group.element(Level::HELP.message(hint.as_str()));

@@ -119,3 +119,73 @@ fn a_root_that_is_not_there_is_a_usage_error() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_analytica"));
     command.env_clear().args(["validate"]).current_dir(empty.path()).assert().code(2);
 }
+
+#[test]
+fn mistakes_in_every_kind_of_file_are_found() {
+    const SCHEMA: &str = "schemas/kyc_started/1.json";
+    const TRANSFORM: &str = "transforms/a.json.j2";
+    for (file, text, place, words) in [
+        (SCHEMA, "{\"type\": \"object\",}", SCHEMA, "json"),
+        (SCHEMA, "{\"type\": \"object\", \"type\": \"object\"}", "schemas/kyc_started/1.json:1:", "twice"),
+        (SCHEMA, "{\"type\": \"objekt\"}", "schemas/kyc_started/1.json:1:", "objekt"),
+        (SCHEMA, "{\"propertis\": {}}", "schemas/kyc_started/1.json:1:2", "did you mean `properties`?"),
+        (SCHEMA, "{\"properties\": {\"a\": {\"$ref\": \"https://example.com/a.json\"}}}", "schemas/kyc_started/1.json:1:", "$ref"),
+        (SCHEMA, "{\"properties\": {\"a\": {\"pattern\": \"(a)\\\\1\"}}}", "schemas/kyc_started/1.json:1:", "linear"),
+        (SCHEMA, "{\"type\": \"object\", \"examples\": [7]}", "schemas/kyc_started/1.json:1:", "example"),
+        ("schemas/kyc_started/2.yaml", "# nothing yet\n", "schemas/kyc_started/2.yaml", "accept every event"),
+        ("schemas/kyc_started/event.yaml", "version: 1\ndefault_version: 3\n", "schemas/kyc_started/event.yaml:2:18", "has no version 3"),
+        (TRANSFORM, "{\"id\": {{ event.messageId }", "transforms/a.json.j2:1:", "syntax"),
+        (TRANSFORM, "{\"id\": {{ event.messageId | uper }}}", "transforms/a.json.j2:1:", "did you mean `upper`?"),
+        (TRANSFORM, "{% include \"_no.j2\" %}", "transforms/a.json.j2:1:12", "no template `_no.j2`"),
+        (TRANSFORM, "{\"id\": {{ item.a }}}", "transforms/a.json.j2:1:11", "`item` is not known here"),
+        (TRANSFORM, "\u{feff}{\"id\":\r\n {{ evnt.a }}}\r\n", "transforms/a.json.j2:2:5", "did you mean `event`?"),
+        ("sources.yaml", "version: 1\nsources:\n  web: { topics: [web.events], envelope: segmnt }\n", "sources.yaml:3:42", "segment"),
+        (
+            "sources.yaml",
+            "version: 1\nsources:\n  a: { topics: [\"w.*\"] , envelope: segment }\n  b: { topics: [w.x], envelope: segment }\n",
+            "sources.yaml:4:17",
+            "one source",
+        ),
+        ("analytica.yaml", "version: 1\nkafka: { brokrs: [\"a:1\"] }\n", "analytica.yaml:2:10", "did you mean `brokers`?"),
+        ("consumers/b.yaml", "", "consumers/b.yaml:1:1", "`routes` is missing"),
+    ] {
+        let used = "version: 1\nsink: { type: queue }\nroutes:\n  - name: all\n    events: [\"*\"]\n    transform: a.json.j2\n";
+        root().consumer(used).file(file, text).validate(&[]).fails_with(place, words);
+    }
+}
+
+#[test]
+fn expressions_are_checked_in_their_place() {
+    for (when, place, words) in [
+        ("evnt.userId", "consumers/a.yaml:8:11", "did you mean `event`?"),
+        ("event.userId ==", "consumers/a.yaml:8:", "not an expression"),
+        ("item.kind", "consumers/a.yaml:8:11", "each"),
+        ("event.userId | uper", "consumers/a.yaml:8:", "did you mean `upper`?"),
+        ("", "consumers/a.yaml:8:5", "has no value"),
+    ] {
+        root().consumer(&format!("{WAREHOUSE}    when: {when}\n")).validate(&[]).fails_with(place, words);
+    }
+    let long = vec!["event.a"; 20_000].join(" and ");
+    root().consumer(&format!("{WAREHOUSE}    when: {long}\n")).validate(&[]).fails_with("consumers/a.yaml:8:", "longer than");
+}
+
+#[test]
+fn a_template_of_very_many_operators_ends_nothing() {
+    let sum = vec!["1"; 50_000].join("+");
+    let consumer = "version: 1\nsink: { type: queue }\nroutes:\n  - name: all\n    events: [\"*\"]\n    transform: a.json.j2\n";
+    root().consumer(consumer).file("transforms/a.json.j2", &format!("[{{{{ {sum} }}}}]")).validate(&[]).passes();
+}
+
+#[test]
+fn no_secret_is_shown_beside_another_finding() {
+    const HTTP: &str = "version: 1\nsink: { type: http, base_url: \"http://127.0.0.1:1\", AUTH }\nroutes:\n  - name: all\n    events: [\"*\"]\n    transform: a.json.j2\n    request: { path: /x }\n";
+    for auth in [
+        "auth: { basic: \"key:hunter2hunter2\", foo: 1 }",
+        "auth: { baisc: \"key:hunter2hunter2\" }",
+        "headers: { Authorization: \"Bearer hunter2hunter2\", X-Api-Key: hunter2hunter2 }",
+    ] {
+        let validated = root().consumer(&HTTP.replace("AUTH", auth)).validate(&[]);
+        validated.fails_with("consumers/a.yaml:2:", "");
+        assert!(!validated.text().contains("hunter2"), "{}", validated.text());
+    }
+}
