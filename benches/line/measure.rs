@@ -13,7 +13,7 @@ use crate::w1::Event;
 
 pub const PARTITIONS: i32 = 6;
 /// Outputs that stop growing for so long are complete.
-const STILL: Duration = Duration::from_secs(2);
+const STILL: Duration = Duration::from_secs(10);
 
 pub fn brokers() -> String {
     std::env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS names no broker")
