@@ -13,7 +13,7 @@ use crate::w1::Event;
 
 pub const PARTITIONS: i32 = 6;
 /// Outputs that stop growing for so long are complete.
-const STILL: Duration = Duration::from_secs(10);
+const STILL: Duration = Duration::from_secs(3);
 
 pub fn brokers() -> String {
     std::env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS names no broker")
@@ -88,10 +88,9 @@ pub fn create(topic: &str) {
     made.into_iter().for_each(|made| drop(made.expect("create topic")));
 }
 
-/// Records on all of these topics; one that is not there yet holds none.
+/// Records on all of these topics.
 fn produced(consumer: &BaseConsumer, topics: &[String]) -> i64 {
-    let high =
-        |topic: &String, partition| consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).map_or(0, |(_, high)| high.max(0));
+    let high = |topic: &String, partition| consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).expect("watermarks").1;
     topics.iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| high(topic, partition))).sum()
 }
 
