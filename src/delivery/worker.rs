@@ -20,8 +20,6 @@ use crate::telemetry::Metrics;
 
 /// A partition is paused beyond this: two full rounds of the default batch (500) on the default concurrency (4).
 const MAX_IN_FLIGHT: usize = 4_000;
-/// Payloads and original events that are taken and not done, so that ten consumers stay within a worker's 150 MB together.
-const MAX_IN_FLIGHT_BYTES: usize = 8 << 20;
 /// How often the queue's lag is measured.
 const METER: Duration = Duration::from_secs(1);
 
@@ -65,7 +63,8 @@ impl DeliveryWorker {
             topics: vec![kafka.queue_topic(&name).to_string()],
             start: Start::Earliest,
             max_in_flight: MAX_IN_FLIGHT,
-            max_in_flight_bytes: MAX_IN_FLIGHT_BYTES,
+            // as much again as the client fetches ahead
+            max_in_flight_bytes: kafka.memory(),
         };
         let take = move |message| {
             // Fails when the engine has ended: the ticket is dropped with the record, which comes again.

@@ -9,7 +9,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use crate::config::{KafkaSettings, TopicSettings};
 
 /// What all clients of one process may buffer together unless told: prefetched records and records not yet acknowledged, bytes.
-const DEFAULT_MEMORY: usize = 64 << 20;
+const DEFAULT_MEMORY: usize = 48 << 20;
 /// How many clients share it unless told.
 const DEFAULT_CLIENTS: usize = 8;
 /// Less than this a client cannot work with: one largest record and a little.
@@ -47,6 +47,16 @@ impl Kafka {
         let stem = format!("{}.{environment}", settings.prefix);
         let memory = DEFAULT_MEMORY / DEFAULT_CLIENTS;
         Kafka { inner: Arc::new(Inner { settings: settings.clone(), stem, memory, embedded: None }) }
+    }
+
+    /// The default budget divided over so many clients: for a process that has more than usual.
+    pub fn shared_by(&self, clients: usize) -> Kafka {
+        self.with_memory(DEFAULT_MEMORY, clients.max(DEFAULT_CLIENTS))
+    }
+
+    /// Bytes that one client may buffer.
+    pub fn memory(&self) -> usize {
+        self.inner.memory
     }
 
     /// Divides `total` bytes of buffers over the clients (sources and producers) that this process is going to have.
@@ -207,6 +217,8 @@ impl Kafka {
             // librdkafka batches by itself under load; lingering only adds latency
             .set("linger.ms", "0")
             .set("queue.buffering.max.kbytes", (budget / 1024).to_string())
+            // Only values and keys count there: a record's headers and its own structure are about a KiB more
+            .set("queue.buffering.max.messages", (budget / 1024).to_string())
             // The topic's own limit decides, not the client's, but what does not fit into the queue would wait for ever;
             // a batch of many stays below the default limit of a topic
             .set("message.max.bytes", (budget - (64 << 10)).to_string())

@@ -47,7 +47,7 @@ impl Default for OrchestratorOptions {
             git_commit: None,
             // Some 0.1 s of the budgeted rate on one partition; pausing costs a fetch, so not less
             max_in_flight: 10_000,
-            max_in_flight_bytes: 24 << 20,
+            max_in_flight_bytes: 12 << 20,
         }
     }
 }

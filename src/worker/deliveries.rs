@@ -11,7 +11,7 @@ use super::candidate::Candidate;
 use super::{WorkerError, WorkerOptions};
 use crate::config::{Configured, Consumer, ConsumerState};
 use crate::delivery::DeliveryWorker;
-use crate::kafka::Producer;
+use crate::kafka::{Kafka, Producer};
 use crate::pipeline::TableDefinition;
 use crate::sinks;
 
@@ -47,11 +47,13 @@ impl Deliveries {
     /// Starts, reconfigures and ends deliveries until they are what the set says. Cheap where nothing changed: it is called every round,
     /// because a secret's file may have changed and a removed consumer's queue may have run empty.
     pub(super) async fn reconcile(&mut self, wanted: &Candidate, options: &WorkerOptions, producer: &Producer) -> Result<(), WorkerError> {
+        // a source each, and what the orchestrator has
+        let kafka = options.kafka.shared_by(wanted.set.consumers.len() + 2);
         for consumer in wanted.set.consumers.values().filter(|consumer| options.roles.delivers(&consumer.name)) {
             match consumer.configure(options.variables.as_ref()) {
                 Ok(configured) => {
                     let plan = Plan { configured, tables: wanted.pipeline.tables(&consumer.name), state: consumer.state };
-                    self.ensure(consumer, plan, options, producer).await?;
+                    self.ensure(consumer, plan, options, producer, &kafka).await?;
                 }
                 Err(why) => self.unconfigure(consumer, why.to_string(), options).await?,
             }
@@ -67,19 +69,20 @@ impl Deliveries {
         })
     }
 
-    async fn ensure(&mut self, consumer: &Consumer, plan: Plan, options: &WorkerOptions, producer: &Producer) -> Result<(), WorkerError> {
+    async fn ensure(
+        &mut self,
+        consumer: &Consumer,
+        plan: Plan,
+        options: &WorkerOptions,
+        producer: &Producer,
+        kafka: &Kafka,
+    ) -> Result<(), WorkerError> {
         if self.running.get(&consumer.name).is_some_and(|running| running.plan == plan) {
             return Ok(());
         }
         let failed = |source| WorkerError::Delivery { consumer: Arc::clone(&consumer.name), source };
-        let connected = sinks::connect(
-            &consumer.name,
-            &plan.configured.sink,
-            plan.tables.clone(),
-            &plan.configured.delivery,
-            &options.root,
-            &options.kafka,
-        );
+        let connected =
+            sinks::connect(&consumer.name, &plan.configured.sink, plan.tables.clone(), &plan.configured.delivery, &options.root, kafka);
         let sink = match connected {
             Ok(Some(sink)) => sink,
             // a queue sink: others read the topic themselves
@@ -97,8 +100,7 @@ impl Deliveries {
             }
             None => {
                 let configured = plan.configured.clone();
-                let worker =
-                    DeliveryWorker::start(&options.kafka, producer, consumer, configured, sink, &options.metrics).map_err(failed)?;
+                let worker = DeliveryWorker::start(kafka, producer, consumer, configured, sink, &options.metrics).map_err(failed)?;
                 self.running.insert(Arc::clone(&consumer.name), Running { worker, plan, empty_rounds: 0 });
                 info!(consumer = %consumer.name, sink = consumer.sink.kind().name(), "delivery started");
             }

@@ -22,11 +22,16 @@ const IDLE: Duration = Duration::from_millis(50);
 const BUSY: Duration = Duration::from_millis(2);
 /// Records between two looks at commits and pauses while they come without a break.
 const STRIDE: usize = 256;
+/// How long all may be at the limit before it is paused. Pausing throws away what was fetched ahead, which would then be fetched again at every such turn;
+/// the group's callbacks wait so long at most.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// A partition that is rewound again so soon waits this long first.
 const REWIND_PAUSE: Duration = Duration::from_secs(1);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many times `max_in_flight` a partition may be ahead of its first record that is not done: what comes again after a crash.
 const WINDOW: usize = 10;
+/// What a record takes in memory beside its bytes, with the structures of what is made of it.
+const RECORD_COST: usize = 1 << 10;
 
 pub(super) struct Poll<T> {
     consumer: BaseConsumer<Context>,
@@ -37,8 +42,10 @@ pub(super) struct Poll<T> {
     /// The lease of the last record, and the table's version when it was looked up.
     last: Option<(u64, Arc<Lease>)>,
     next_commit: Instant,
-    /// All is paused: too many bytes are out.
+    /// Too many bytes are out.
     full: bool,
+    /// Since when nothing may be taken although not all is paused.
+    stuck: Option<Instant>,
     /// Something is to be looked at soon.
     busy: bool,
 }
@@ -60,6 +67,7 @@ impl<T: FnMut(Message)> Poll<T> {
             last: None,
             next_commit: Instant::now() + COMMIT_INTERVAL,
             full: false,
+            stuck: None,
             busy: false,
         }
     }
@@ -82,7 +90,10 @@ impl<T: FnMut(Message)> Poll<T> {
             let stop_by = self.control.stop_by();
             let mut taken = 0;
             let mut wait = if self.busy || stop_by.is_some() { BUSY } else { IDLE };
-            while taken < STRIDE {
+            if self.stuck.is_some() {
+                std::thread::sleep(BUSY);
+            }
+            while taken < STRIDE && self.stuck.is_none() {
                 match self.consumer.poll(wait) {
                     Some(Ok(message)) if stop_by.is_none() => {
                         let limit = self.options.max_in_flight;
@@ -197,21 +208,28 @@ impl<T: FnMut(Message)> Poll<T> {
         }
     }
 
-    /// Back-pressure: partitions are paused at their limit and resumed at half of it.
+    /// Back-pressure: partitions are paused at their limit and resumed at half of it; where nothing else is left to take, not before `PATIENCE`.
     fn press(&mut self, stopping: bool) {
         let bytes = self.leases.bytes.load(Ordering::Relaxed);
         let limit = self.options.max_in_flight_bytes;
         self.full = if self.full { bytes > limit / 2 } else { bytes >= limit };
+        let full = |held: &Held| self.full || is_full(held, self.options.max_in_flight);
         let (mut pause, mut resume) = (TopicPartitionList::new(), TopicPartitionList::new());
-        for held in self.leases.table().values_mut() {
-            let wanted = stopping || self.full || is_full(held, self.options.max_in_flight);
-            if wanted != held.paused {
+        let mut table = self.leases.table();
+        let stuck = !stopping && table.values().any(|held| !held.paused) && table.values().all(full);
+        let since = self.stuck.unwrap_or_else(Instant::now);
+        let patient = stuck && since.elapsed() < PATIENCE;
+        for held in table.values_mut() {
+            let wanted = stopping || full(held);
+            if wanted != held.paused && !patient {
                 let list = if wanted { &mut pause } else { &mut resume };
                 list.add_partition(&held.lease.topic, held.lease.partition);
                 held.paused = wanted;
             }
             self.busy |= wanted;
         }
+        drop(table);
+        self.stuck = patient.then_some(since);
         for (list, paused) in [(pause, true), (resume, false)] {
             if list.count() == 0 {
                 continue;
@@ -280,13 +298,15 @@ fn accept(
     {
         return Err(KafkaError::Lost { topic: topic.into(), partition, expected, found: offset });
     }
-    let bytes = message.payload_len() + message.key_len();
+    let headers = crate::kafka::headers::copy(message);
+    let in_headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = message.payload_len() + message.key_len() + in_headers + RECORD_COST;
     let Some(ticket) = lease.take(offset, bytes) else { return Ok(false) };
     take(Message {
         origin: Origin { topic: Arc::clone(&lease.topic), partition, offset, timestamp_ms: message.timestamp().to_millis().unwrap_or(-1) },
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
-        headers: crate::kafka::headers::copy(message),
+        headers,
         ticket,
     });
     let state = lease.lock();
