@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Common, Exit, report};
 use crate::config::{ConfigFrom, Files, Overrides, ProcessVariables, Settings};
 use crate::kafka::{Kafka, Start};
-use crate::store;
+use crate::store::{self, Cache, Change, Redis};
 use crate::telemetry::{Admin, LogFormat, Metrics, Readiness, init_logs};
 use crate::worker::{Roles, Worker, WorkerError, WorkerOptions};
 
@@ -57,11 +57,6 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<Exit> {
         Ok(settings) => settings,
         Err(findings) => return report::refuse(&root, &findings),
     };
-    if settings.config_from == ConfigFrom::Redis {
-        anyhow::bail!(
-            "configs from Redis are not in this version yet: say `config: {{ from: files }}` in analytica.yaml, or `--from files`"
-        );
-    }
     if settings.kafka.exactly_once {
         anyhow::bail!("`kafka.delivery: exactly_once` is not in this version yet: say `at_least_once`");
     }
@@ -71,8 +66,18 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<Exit> {
         let readiness = Readiness::not_yet("starting");
         let admin = Admin::start(settings.admin_listen, metrics.clone(), readiness.clone()).await?;
         tracing::info!(address = %admin.address(), root = %root.display(), environment = %common.env, "analytica {}", env!("CARGO_PKG_VERSION"));
-        let files = Files::read(&root)?;
-        let changes = store::watch(&root, &common.env, &files)?;
+        let (first, changes, published) = match settings.config_from {
+            ConfigFrom::Files => {
+                let files = Files::read(&root)?;
+                let changes = store::watch(&root, &common.env, &files)?;
+                (Some(Change { files, publication: None }), changes, None)
+            }
+            ConfigFrom::Redis => {
+                let (redis, cache) = (Redis::new(&settings.redis, &common.env)?, Cache::new(&root, &common.env));
+                let changes = store::follow(&redis, settings.redis.refresh, &cache);
+                (None, changes, Some((redis, cache)))
+            }
+        };
         let worker = Worker::new(WorkerOptions {
             kafka: Kafka::new(&settings.kafka, &common.env),
             environment: common.env.as_str().into(),
@@ -86,10 +91,11 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<Exit> {
             metrics,
             readiness,
             variables,
+            published,
         })?;
         let stop = CancellationToken::new();
         tokio::spawn(super::signals::stop_on_signal(stop.clone()));
-        match worker.run(files, changes, stop).await {
+        match worker.run(first, changes, stop).await {
             Ok(()) => {}
             Err(WorkerError::Broken { findings }) => return report::refuse(&root, &findings),
             Err(error) => return Err(error.into()),

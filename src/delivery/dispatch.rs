@@ -19,6 +19,9 @@ const PREPARE_WITHIN: Duration = Duration::from_secs(60);
 impl Engine {
     /// Sends what may be sent; says when to look again if nothing happens before.
     pub(super) fn dispatch(&mut self, now: Instant) -> Option<Instant> {
+        if self.held.is_some() {
+            return None;
+        }
         while self.calls.len() < self.settings.concurrency.max(1) {
             let pass = self.breaker.pass(now);
             match pass {

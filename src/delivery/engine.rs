@@ -39,6 +39,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub enum Command {
     /// New settings from the next call on; calls that are out finish under the old ones.
     Reconfigure(Box<Configured>, Arc<dyn Sink>),
+    /// An operator stops the delivery, and why (None: lets it go on): no call begins meanwhile, those that are out finish.
+    Hold(Option<String>),
     /// Nothing new will come.
     Drain,
 }
@@ -84,6 +86,8 @@ pub struct Engine {
     /// First records of the jobs that failed since the last success: a single one is no reason to keep others waiting.
     pub(super) failing: HashSet<u64>,
     pub(super) draining: bool,
+    /// Why an operator stopped it.
+    pub(super) held: Option<String>,
     state: watch::Sender<DeliveryState>,
 }
 
@@ -119,6 +123,7 @@ impl Engine {
             probes: 0,
             failing: HashSet::new(),
             draining: false,
+            held: None,
             state,
         };
         (engine, seen)
@@ -174,6 +179,7 @@ impl Engine {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Drain => self.draining = true,
+            Command::Hold(why) => self.held = why,
             Command::Reconfigure(configured, sink) => {
                 let now = Instant::now();
                 let reordered = configured.delivery.order != self.settings.order;
@@ -225,6 +231,7 @@ impl Engine {
 
     fn report_state(&mut self) {
         let state = match self.breaker.open() {
+            _ if self.held.is_some() => DeliveryState::Paused { why: self.held.clone().unwrap_or_default() },
             Some((super::breaker::Cause::Sink, why)) => DeliveryState::Paused { why: why.to_owned() },
             Some((_, why)) => DeliveryState::Misconfigured { why: why.to_owned() },
             None if self.draining => DeliveryState::Draining,

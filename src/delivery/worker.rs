@@ -107,6 +107,11 @@ impl DeliveryWorker {
         self.tell(Command::Reconfigure(Box::new(configured), sink)).await;
     }
 
+    /// An operator stops the delivery, and why; None lets it go on. What is on its way is finished, the queue keeps the rest.
+    pub async fn hold(&self, why: Option<String>) {
+        self.tell(Command::Hold(why)).await;
+    }
+
     /// Waits until the queue cannot be read or delivered any more; trouble that may pass never ends it.
     pub async fn failed(&self) -> KafkaError {
         let source = async {

@@ -14,7 +14,7 @@ use super::{DemoError, DemoOptions};
 use crate::config::{Files, FixedVariables};
 use crate::kafka::{Embedded, Kafka, Start};
 use crate::simulate::{LOAN_TOPIC, WEB_TOPIC};
-use crate::store::{self, StoreError};
+use crate::store::{self, Change, StoreError};
 use crate::telemetry::{Metrics, Readiness, Snapshot};
 use crate::worker::{Roles, Status, Worker, WorkerError, WorkerOptions};
 
@@ -64,12 +64,13 @@ impl Stage {
             ])),
             start: Start::Earliest,
             drain: Duration::from_secs(10),
+            published: None,
         })?;
         let status = worker.status();
         let stop = CancellationToken::new();
         let files = Files::read(&root).map_err(StoreError::from)?;
         let changes = store::watch(&root, ENVIRONMENT, &files)?;
-        let worker = tokio::spawn(worker.run(files, changes, stop.clone()));
+        let worker = tokio::spawn(worker.run(Some(Change { files, publication: None }), changes, stop.clone()));
         let stage = Stage { root, kafka, metrics, receiver, status, stop, worker, _broker: broker };
         stage.wait("the worker to be ready", |stage| stage.status.borrow().digest.is_some()).await?;
         Ok(stage)

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tracing::{error, warn};
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
 
-use super::StoreError;
+use super::{Change, Situation, StoreError, Watch};
 use crate::config::{Digest, Files};
 
 /// Events this close together are one change: an editor's rename, a checkout's files.
@@ -19,13 +18,6 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_secs(5);
 /// Folders that are watched; the root's other folders (target/, var/, .git/) change all the time.
 const WATCHED: [&str; 4] = ["schemas", "transforms", "consumers", "environments"];
-
-/// A followed root. Dropping it ends the following.
-pub struct Watch {
-    changes: mpsc::Receiver<Files>,
-    // owns what is followed, so that a `changed` that is dropped half way (a `select!`) loses nothing; aborted with this
-    task: JoinHandle<()>,
-}
 
 /// Follows what `root` holds for an environment, from `files` on: they were read from it just before. Must be called inside a tokio runtime.
 pub fn watch(root: &Path, environment: &str, files: &Files) -> Result<Watch, StoreError> {
@@ -50,27 +42,8 @@ pub fn watch(root: &Path, environment: &str, files: &Files) -> Result<Watch, Sto
     };
     follow.arm();
     let (found, changes) = mpsc::channel(1);
-    Ok(Watch { changes, task: tokio::spawn(follow.run(found)) })
-}
-
-impl Watch {
-    /// Waits for content that differs from the last one given. A root that cannot be read is said once and waited for.
-    pub async fn changed(&mut self) -> Files {
-        match self.changes.recv().await {
-            Some(files) => files,
-            // its task runs as long as this is there, unless a bug of ours ended it: the set then stays as it is
-            None => {
-                error!("the config root is not followed any more: restart to take changes");
-                std::future::pending().await
-            }
-        }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    let (_, situation) = watch::channel(Situation::default());
+    Ok(Watch { changes, situation, task: tokio::spawn(follow.run(found)) })
 }
 
 /// What the following task works with.
@@ -86,12 +59,12 @@ struct Follow {
 
 impl Follow {
     /// Until nobody waits for changes any more.
-    async fn run(mut self, found: mpsc::Sender<Files>) {
+    async fn run(mut self, found: mpsc::Sender<Change>) {
         loop {
             // closed only when the watcher is gone, which this owns; a time-out is the poll
             let _ = tokio::time::timeout(POLL, self.notified.recv()).await;
             if let Some(files) = self.look().await
-                && found.send(files).await.is_err()
+                && found.send(Change { files, publication: None }).await.is_err()
             {
                 return;
             }
@@ -167,7 +140,7 @@ mod tests {
     }
 
     async fn next(watch: &mut Watch) -> Files {
-        tokio::time::timeout(Duration::from_secs(30), watch.changed()).await.expect("a change is seen")
+        tokio::time::timeout(Duration::from_secs(30), watch.changed()).await.expect("a change is seen").files
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -36,6 +36,8 @@ const BATCH_RECORDS: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0,
 
 /// What a consumer's delivery may be doing; one series each, exactly one of them 1.
 pub const DELIVERY_STATES: [&str; 5] = ["delivering", "paused", "misconfigured", "unconfigured", "draining"];
+/// How a worker stands with Redis, where its configs come from there; one series each, exactly one of them 1.
+pub const CONFIG_SOURCES: [&str; 6] = ["current", "unreachable", "empty", "corrupt", "future", "went_back"];
 /// What becomes of a delivery.
 const DELIVERY_RESULTS: [&str; 3] = ["delivered", "ignored", "dead"];
 const BATCH_RESULTS: [&str; 3] = ["ok", "refused", "failed"];
@@ -92,6 +94,11 @@ struct ByResult {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByDigest {
     digest: String,
 }
@@ -143,6 +150,7 @@ struct Inner {
     source_lag: Gauge,
     delivery_state: Family<ByConsumerState, Gauge>,
     config: Family<ByDigest, Gauge>,
+    config_source: Family<ByState, Gauge>,
     reloads: Family<ByResult, Counter>,
     reload_duration: Histogram,
 }
@@ -167,6 +175,7 @@ impl Default for Inner {
             source_lag: Gauge::default(),
             delivery_state: Family::default(),
             config: Family::default(),
+            config_source: Family::default(),
             reloads: Family::default(),
             reload_duration: Buckets(&LATENCY_SECONDS).new_metric(),
         };
@@ -212,6 +221,7 @@ impl Inner {
         );
         r.register("delivery_state", "What a consumer's delivery is doing: the state that holds is 1", self.delivery_state.clone());
         r.register("config_info", "The digest of the config set that is live", self.config.clone());
+        r.register("config_source_state", "How this worker stands with the Redis that its configs come from", self.config_source.clone());
         r.register("config_reloads", "Changes of the config set that were taken or refused", self.reloads.clone());
         r.register_with_unit(
             "config_reload_duration",
@@ -297,6 +307,13 @@ impl Metrics {
     pub fn config_live(&self, digest: &str) {
         self.inner.config.clear();
         self.inner.config.get_or_create(&ByDigest { digest: digest.to_owned() }).set(1);
+    }
+
+    /// How this worker stands with the place its configs come from: one of `CONFIG_SOURCES`.
+    pub fn config_source(&self, state: &'static str) {
+        for each in CONFIG_SOURCES {
+            self.inner.config_source.get_or_create(&ByState { state: each }).set((each == state).into());
+        }
     }
 
     /// `result`: applied or refused.

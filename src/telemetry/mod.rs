@@ -8,6 +8,6 @@ mod snapshot;
 
 pub use admin::{Admin, AdminError, Readiness};
 pub use logs::{LogError, LogFormat, init_logs};
-pub use metrics::{DELIVERY_STATES, Metrics};
+pub use metrics::{CONFIG_SOURCES, DELIVERY_STATES, Metrics};
 pub use recorder::Recorder;
 pub use snapshot::Snapshot;

@@ -6,20 +6,25 @@ use std::time::{Duration, Instant};
 use crate::config::{self, ConfigSet, Files, Findings};
 use crate::kafka::{Kafka, OwnedTopic};
 use crate::pipeline::Pipeline;
+use crate::store::Publication;
 
 /// A set that compiles, and what it compiled to.
 #[derive(Clone)]
 pub struct Candidate {
     pub set: Arc<ConfigSet>,
+    /// What it was made of, for the cache.
+    pub files: Arc<Files>,
+    /// None: it stands in a folder.
+    pub publication: Option<Publication>,
     pub pipeline: Arc<Pipeline>,
     pub compiled_in: Duration,
 }
 
 impl Candidate {
     /// Reads and compiles on a blocking thread: large sets take longer than an async worker may be held.
-    pub async fn compile(files: Arc<Files>, environment: &Arc<str>) -> Result<Candidate, Findings> {
+    pub async fn compile(files: Arc<Files>, publication: Option<Publication>, environment: &Arc<str>) -> Result<Candidate, Findings> {
         let environment = Arc::clone(environment);
-        let compiled = tokio::task::spawn_blocking(move || compile(&files, &environment)).await;
+        let compiled = tokio::task::spawn_blocking(move || compile(files, publication, &environment)).await;
         // a panic in there is a bug in the compiler of the set: it goes on where it came from
         compiled.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
@@ -35,7 +40,7 @@ impl Candidate {
     }
 }
 
-fn compile(files: &Files, environment: &str) -> Result<Candidate, Findings> {
+fn compile(files: Arc<Files>, publication: Option<Publication>, environment: &str) -> Result<Candidate, Findings> {
     let began = Instant::now();
     // another environment's broken overlay is no reason not to run this one
     let loaded = config::load(&files.of_environment(environment), environment);
@@ -44,5 +49,5 @@ fn compile(files: &Files, environment: &str) -> Result<Candidate, Findings> {
         _ => return Err(loaded.findings),
     };
     let pipeline = Pipeline::compile(&set)?;
-    Ok(Candidate { set: Arc::new(set), pipeline: Arc::new(pipeline), compiled_in: began.elapsed() })
+    Ok(Candidate { set: Arc::new(set), files, publication, pipeline: Arc::new(pipeline), compiled_in: began.elapsed() })
 }

@@ -10,10 +10,11 @@ use tracing::{info, warn};
 use super::candidate::Candidate;
 use super::{WorkerError, WorkerOptions};
 use crate::config::{Configured, Consumer, ConsumerState};
-use crate::delivery::DeliveryWorker;
+use crate::delivery::{DeliveryState, DeliveryWorker};
 use crate::kafka::{Kafka, Producer};
 use crate::pipeline::TableDefinition;
 use crate::sinks;
+use crate::store::{ConsumerReport, Pause};
 
 /// How long a reload waits for one delivery that ends: what it cannot finish by then comes again, and the others must not wait for it.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -23,6 +24,8 @@ pub(super) struct Deliveries {
     running: BTreeMap<Arc<str>, Running>,
     /// Consumers that cannot be configured here, and why: said once.
     unconfigured: BTreeMap<Arc<str>, String>,
+    /// Consumers that an operator stopped, and why.
+    held: BTreeMap<Arc<str>, String>,
 }
 
 struct Running {
@@ -101,11 +104,39 @@ impl Deliveries {
             None => {
                 let configured = plan.configured.clone();
                 let worker = DeliveryWorker::start(kafka, producer, consumer, configured, sink, &options.metrics).map_err(failed)?;
+                worker.hold(self.held.get(&consumer.name).cloned()).await;
                 self.running.insert(Arc::clone(&consumer.name), Running { worker, plan, empty_rounds: 0 });
                 info!(consumer = %consumer.name, sink = consumer.sink.kind().name(), "delivery started");
             }
         }
         Ok(())
+    }
+
+    /// Stops the deliveries that an operator paused, and lets those go on that are not paused any more.
+    pub(super) async fn hold(&mut self, paused: &BTreeMap<String, Pause>) {
+        let held: BTreeMap<Arc<str>, String> =
+            paused.iter().map(|(consumer, pause)| (consumer.as_str().into(), pause.to_string())).collect();
+        for (consumer, running) in &self.running {
+            if held.get(consumer) != self.held.get(consumer) {
+                running.worker.hold(held.get(consumer).cloned()).await;
+            }
+        }
+        self.held = held;
+    }
+
+    /// What each consumer's delivery does here.
+    pub(super) fn report(&self) -> BTreeMap<String, ConsumerReport> {
+        let running = self.running.iter().map(|(consumer, running)| {
+            let state = running.worker.state();
+            let draining = running.plan.state == ConsumerState::Draining && state == DeliveryState::Delivering;
+            let name = if draining { DeliveryState::Draining.name() } else { state.name() };
+            let report = ConsumerReport { state: name.to_owned(), why: state.why().map(str::to_owned), lag: running.worker.lag() };
+            (consumer.to_string(), report)
+        });
+        let unconfigured = self.unconfigured.iter().map(|(consumer, why)| {
+            (consumer.to_string(), ConsumerReport { state: "unconfigured".to_owned(), why: Some(why.clone()), lag: 0 })
+        });
+        running.chain(unconfigured).collect()
     }
 
     /// Its queue waits; the others go on.

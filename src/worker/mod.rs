@@ -2,6 +2,7 @@
 
 mod candidate;
 mod deliveries;
+mod heartbeat;
 mod roles;
 mod status;
 
@@ -10,14 +11,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Files, Findings, Variables};
+use crate::config::{self, Findings, Variables};
 use crate::kafka::{Ensured, Kafka, KafkaError, Producer, Start};
 use crate::orchestrator::{Orchestrator, OrchestratorError, OrchestratorOptions, events_topics};
-use crate::store::Watch;
+use crate::store::{Cache, Change, Redis, Situation, Watch};
 use crate::telemetry::{Metrics, Readiness};
 
 pub use candidate::Candidate;
@@ -25,6 +27,7 @@ pub use roles::{DeliveryRole, Roles};
 pub use status::{Refused, Status};
 
 use deliveries::Deliveries;
+use heartbeat::Heart;
 
 /// How often a worker looks after what waits: topics that could not be made, consumers without their secrets, queues to drain.
 const ROUND: Duration = Duration::from_secs(1);
@@ -43,6 +46,8 @@ pub struct WorkerOptions {
     pub start: Start,
     /// How long stopping waits for what is in flight.
     pub drain: Duration,
+    /// Where configs come from Redis: where what goes live is kept, and where the worker says what it runs.
+    pub published: Option<(Redis, Cache)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,55 +89,95 @@ impl Worker {
         self.status.subscribe()
     }
 
-    /// Starts with the set of `files`, then follows `changes`, until `stop` is cancelled; then drains.
-    pub async fn run(mut self, files: Files, mut changes: Watch, stop: CancellationToken) -> Result<(), WorkerError> {
-        let ended = self.work(files, &mut changes, &stop).await;
+    /// Starts with the first set (None: with the first that `changes` gives), then follows `changes`, until `stop` is cancelled; then drains.
+    pub async fn run(mut self, first: Option<Change>, mut changes: Watch, stop: CancellationToken) -> Result<(), WorkerError> {
+        let heartbeat = self.heartbeat(changes.situation());
+        let ended = self.work(first, &mut changes, &stop).await;
         self.options.readiness.set(Some("stopping".to_owned()));
         let drained = self.drain().await;
+        if let Some(heartbeat) = heartbeat {
+            heartbeat.stop().await;
+        }
         ended.and(drained)
     }
 
-    async fn work(&mut self, files: Files, changes: &mut Watch, stop: &CancellationToken) -> Result<(), WorkerError> {
-        self.take_first(files).await?;
+    fn heartbeat(&self, situation: watch::Receiver<Situation>) -> Option<Heart> {
+        let (redis, _) = self.options.published.as_ref()?;
+        Some(Heart::start(redis.clone(), &self.options.roles, self.status.subscribe(), situation, self.options.metrics.clone()))
+    }
+
+    async fn work(&mut self, first: Option<Change>, changes: &mut Watch, stop: &CancellationToken) -> Result<(), WorkerError> {
+        if let Some(first) = first {
+            self.take_first(first).await?;
+        }
+        let mut situation = changes.situation();
         let mut round = tokio::time::interval(ROUND);
         round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                files = changes.changed() => {
-                    self.take(files).await;
+                change = changes.changed() => {
+                    self.take(change).await;
                     self.look_after().await?;
+                }
+                // its sender lives as long as `changes`
+                Ok(()) = situation.changed() => {
+                    let now = situation.borrow_and_update().clone();
+                    self.notice(&now).await;
                 }
                 _ = round.tick() => self.look_after().await?,
             }
         }
     }
 
-    async fn take_first(&mut self, files: Files) -> Result<(), WorkerError> {
-        let compiled = Candidate::compile(Arc::new(files), &self.options.environment).await;
+    /// What an operator stopped, is stopped; a worker that has no set yet says why it waits.
+    async fn notice(&mut self, situation: &Situation) {
+        self.deliveries.hold(&situation.paused).await;
+        if self.live.is_none() && self.next.is_none() {
+            self.options.readiness.set(Some(format!("waiting for configs: {}", situation.source.why().unwrap_or("none came yet"))));
+        }
+    }
+
+    async fn take_first(&mut self, first: Change) -> Result<(), WorkerError> {
+        let compiled = Candidate::compile(Arc::new(first.files), first.publication, &self.options.environment).await;
         let first = compiled.map_err(|findings| WorkerError::Broken { findings })?;
+        self.check_roles(&first)?;
+        self.next = Some(first);
+        Ok(())
+    }
+
+    /// A consumer that is asked for by name must be there at the start; later it may come and go.
+    fn check_roles(&self, first: &Candidate) -> Result<(), WorkerError> {
         if let DeliveryRole::Only(names) = &self.options.roles.delivery
             && let Some(name) = names.iter().find(|name| !first.set.consumers.contains_key(name.as_str()))
         {
             let known = first.set.consumers.keys().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
             return Err(WorkerError::UnknownConsumer { name: name.clone(), known });
         }
-        self.next = Some(first);
         Ok(())
     }
 
     /// Compiles a changed set beside the live one. A broken one is said once, with its findings, and the last good one goes on.
-    async fn take(&mut self, files: Files) {
+    async fn take(&mut self, change: Change) {
         let began = Instant::now();
-        let files = Arc::new(files);
-        match Candidate::compile(Arc::clone(&files), &self.options.environment).await {
+        let (files, revision) = (Arc::new(change.files), change.publication.as_ref().map(|publication| publication.revision));
+        match Candidate::compile(Arc::clone(&files), change.publication, &self.options.environment).await {
             Ok(candidate) if self.live.as_ref().is_some_and(|live| live.set.digest == candidate.set.digest) => {
                 info!(digest = candidate.set.digest.short(), "the config is as it was");
                 self.next = None;
-                self.status.send_modify(|status| (status.refused, status.waiting) = (None, None));
+                self.keep(&candidate);
+                self.live = Some(candidate);
+                self.status.send_modify(|status| (status.refused, status.waiting, status.revision) = (None, None, revision));
             }
-            Ok(candidate) => self.next = Some(candidate),
+            Ok(candidate) => {
+                if self.live.is_none()
+                    && let Err(error) = self.check_roles(&candidate)
+                {
+                    warn!("{error}: it is waited for");
+                }
+                self.next = Some(candidate);
+            }
             Err(findings) => {
                 // before the first set is live, the last good one is the one that waits for Kafka
                 if self.live.is_some() {
@@ -140,8 +185,20 @@ impl Worker {
                 }
                 self.options.metrics.reload("refused", began.elapsed());
                 status::log_refused(&findings, self.live.as_ref().map(|live| &live.set.digest));
-                self.status.send_modify(|status| status.refused = Some(Refused { findings, files }));
+                self.status.send_modify(|status| status.refused = Some(Refused { findings, files, revision }));
             }
+        }
+    }
+
+    /// For the next start, should Redis be away then. Writing takes place beside everything else.
+    fn keep(&self, live: &Candidate) {
+        if let (Some((_, cache)), Some(publication)) = (&self.options.published, &live.publication) {
+            let (cache, files, publication) = (cache.clone(), Arc::clone(&live.files), publication.clone());
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = cache.keep(&files, &publication) {
+                    warn!("a start without Redis will not have this set: {error}");
+                }
+            });
         }
     }
 
@@ -175,7 +232,19 @@ impl Worker {
         if let Some(live) = &self.live {
             self.deliveries.reconcile(live, &self.options, &self.producer).await?;
         }
+        self.report();
         Ok(())
+    }
+
+    /// Tells of lags and deliveries, where they are others than before.
+    fn report(&self) {
+        let lag = self.orchestrator.as_ref().map_or(0, Orchestrator::lag);
+        let consumers = self.deliveries.report();
+        self.status.send_if_modified(|status| {
+            let differs = status.lag != lag || status.consumers != consumers;
+            (status.lag, status.consumers) = (lag, consumers);
+            differs
+        });
     }
 
     /// Topics first, so that nothing is routed to where it cannot go; then the consumers' deliveries, then the orchestrator.
@@ -183,12 +252,13 @@ impl Worker {
         let began = Instant::now();
         self.ensure_topics(next).await?;
         self.deliveries.reconcile(next, &self.options, &self.producer).await?;
+        let git_commit = next.publication.as_ref().and_then(|publication| publication.label.git_commit.clone());
         if self.options.roles.orchestrator {
             let (pipeline, topics) = (Arc::clone(&next.pipeline), events_topics(&next.set));
             match &mut self.orchestrator {
-                Some(orchestrator) => orchestrator.swap(pipeline, topics, None, self.options.drain).await?,
+                Some(orchestrator) => orchestrator.swap(pipeline, topics, git_commit, self.options.drain).await?,
                 None => {
-                    let options = OrchestratorOptions { start: self.options.start, ..OrchestratorOptions::default() };
+                    let options = OrchestratorOptions { start: self.options.start, git_commit, ..OrchestratorOptions::default() };
                     let metrics = self.options.metrics.clone();
                     self.orchestrator = Some(Orchestrator::start(&self.options.kafka, pipeline, topics, metrics, options)?);
                 }
@@ -206,9 +276,15 @@ impl Worker {
         self.options.metrics.config_live(&digest.0);
         self.options.metrics.reload("applied", next.compiled_in + began.elapsed());
         self.options.readiness.set(None);
+        self.keep(next);
         self.live = Some(next.clone());
-        let digest = digest.clone();
-        self.status.send_modify(|status| *status = Status { digest: Some(digest), reloads: status.reloads + 1, ..Status::default() });
+        let live = Status {
+            digest: Some(digest.clone()),
+            revision: next.publication.as_ref().map(|publication| publication.revision),
+            since: Some(Timestamp::now()),
+            ..Status::default()
+        };
+        self.status.send_modify(|status| *status = Status { reloads: status.reloads + 1, ..live });
         Ok(())
     }
 

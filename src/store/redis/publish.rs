@@ -1,0 +1,126 @@
+//! Publishing: a set is uploaded beside the others, then one script puts it in place if nothing was published in between.
+
+use redis::cmd;
+use sha1::{Digest as _, Sha1};
+use uuid::Uuid;
+
+use super::Redis;
+use super::read::MANIFEST;
+use crate::config::{Digest, Files};
+use crate::store::{Label, Publication, Revision, StoreError};
+
+const SCRIPT: &str = include_str!("publish.lua");
+/// How long an upload that nobody finishes stays.
+const STAGED_FOR: u64 = 600;
+/// How long a superseded set can be rolled back to: 30 days.
+const KEPT_FOR: u64 = 30 * 24 * 3600;
+/// Bytes that one upload command carries at most, one file aside.
+const CHUNK: usize = 1 << 20;
+
+/// What a publisher found published, and publishes on top of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected(pub Option<(Revision, Digest)>);
+
+impl From<Option<&Publication>> for Expected {
+    fn from(current: Option<&Publication>) -> Expected {
+        Expected(current.map(|current| (current.revision, current.digest.clone())))
+    }
+}
+
+/// What became of a publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Published(Publication),
+    /// Somebody else published in between: this is there now.
+    Conflict(Option<Box<Publication>>),
+    /// The set to publish again is not there any more, or not whole.
+    Gone,
+}
+
+impl Redis {
+    /// Uploads `files` and publishes them as `revision`.
+    pub async fn publish(&mut self, files: &Files, expected: &Expected, revision: Revision, label: &Label) -> Result<Outcome, StoreError> {
+        let digest = files.digest(&self.keys.environment);
+        let staging = self.keys.staging(&Uuid::new_v4().simple().to_string());
+        self.stage(files, &staging).await?;
+        let outcome = self.swap(Some(&staging), &digest, expected, revision, label).await;
+        if !matches!(outcome, Ok(Outcome::Published(_))) {
+            // Only tidiness: it expires by itself
+            let _ = self.link.ask::<i64>("remove an upload", cmd("DEL").arg(&staging)).await;
+        }
+        outcome
+    }
+
+    /// Publishes a set that is there already once more.
+    pub async fn publish_again(
+        &mut self,
+        digest: &Digest,
+        expected: &Expected,
+        revision: Revision,
+        label: &Label,
+    ) -> Result<Outcome, StoreError> {
+        self.swap(None, digest, expected, revision, label).await
+    }
+
+    async fn stage(&mut self, files: &Files, staging: &str) -> Result<(), StoreError> {
+        const DOING: &str = "upload a config set";
+        let mut manifest = String::new();
+        let mut command = cmd("HSET").arg(staging).to_owned();
+        let mut carried = 0;
+        for (path, bytes) in files.iter() {
+            use std::fmt::Write;
+            let sum = Sha1::digest(bytes);
+            let line = sum.iter().try_for_each(|byte| write!(manifest, "{byte:02x}")).and_then(|()| writeln!(manifest, " {path}"));
+            line.expect("writing to a String cannot fail");
+            command.arg(&**path).arg(&**bytes);
+            carried += bytes.len();
+            if carried > CHUNK {
+                self.link.ask::<()>(DOING, &command).await?;
+                self.link.ask::<()>(DOING, cmd("EXPIRE").arg(staging).arg(STAGED_FOR)).await?;
+                (command, carried) = (cmd("HSET").arg(staging).to_owned(), 0);
+            }
+        }
+        command.arg(MANIFEST).arg(&manifest);
+        self.link.ask::<()>(DOING, &command).await?;
+        self.link.ask::<()>(DOING, cmd("EXPIRE").arg(staging).arg(STAGED_FOR)).await
+    }
+
+    async fn swap(
+        &mut self,
+        staging: Option<&str>,
+        digest: &Digest,
+        expected: &Expected,
+        revision: Revision,
+        label: &Label,
+    ) -> Result<Outcome, StoreError> {
+        let (stood, superseded) = match &expected.0 {
+            Some((revision, digest)) => (*revision, &*digest.0),
+            None => (Revision::default(), ""),
+        };
+        let set = self.keys.set(&digest.0);
+        let mut question = cmd("EVAL");
+        question.arg(SCRIPT).arg(5).arg(self.keys.current()).arg(self.keys.log()).arg(&set);
+        question.arg(staging.unwrap_or(&set)).arg(if superseded.is_empty() { set.clone() } else { self.keys.set(superseded) });
+        question.arg(stood.epoch).arg(stood.generation).arg(superseded).arg(revision.epoch).arg(revision.generation);
+        question.arg(&*digest.0).arg(KEPT_FOR).arg(u8::from(staging.is_some()));
+        for (name, value) in label.fields() {
+            question.arg(name).arg(value);
+        }
+        let answer: String = self.link.ask("publish a config set", &question).await?;
+        match answer.as_str() {
+            "published" => {
+                let published = self.current().await?.filter(|current| current.revision == revision);
+                // Somebody may have published over it in this very moment; the log has it then
+                let published = match published {
+                    Some(published) => Some(published),
+                    None => self.publication(revision).await?,
+                };
+                let lost = || StoreError::Corrupt { what: self.keys.log(), why: "it lacks what was just published".to_owned() };
+                published.map(Outcome::Published).ok_or_else(lost)
+            }
+            "conflict" => Ok(Outcome::Conflict(self.current().await?.map(Box::new))),
+            "missing" | "broken" if staging.is_none() => Ok(Outcome::Gone),
+            other => Err(StoreError::Corrupt { what: "the upload".to_owned(), why: format!("Redis holds it {other}") }),
+        }
+    }
+}
