@@ -1,9 +1,11 @@
 //! One file a verb: reads arguments, calls a room below, prints. No logic that a test would want.
 
+mod apply;
 mod common;
 mod demo;
 mod exit;
 mod report;
+mod rollback;
 mod run;
 mod signals;
 mod simulate;
@@ -28,6 +30,10 @@ struct Cli {
 enum Verb {
     /// Check a config root, with no network
     Validate(validate::ValidateArgs),
+    /// Publish the config root to Redis, for every worker to take
+    Apply(apply::ApplyArgs),
+    /// Publish an old set as a new revision
+    Rollback(rollback::RollbackArgs),
     /// Consume, validate, route, render, queue and deliver, until told to stop
     Run(run::RunArgs),
     /// Make synthetic onboarding journeys, as NDJSON or onto the events topics
@@ -41,6 +47,8 @@ pub fn main() -> Exit {
     let cli = Cli::parse();
     let done = match &cli.verb {
         Verb::Validate(args) => validate::run(&cli.common, args),
+        Verb::Apply(args) => apply::run(&cli.common, args),
+        Verb::Rollback(args) => rollback::run(&cli.common, args),
         Verb::Run(args) => run::run(&cli.common, args),
         Verb::Simulate(args) => simulate::run(&cli.common, args),
         Verb::Demo(args) => demo::run(&cli.common, args),

@@ -33,4 +33,5 @@ pub use settings::{ConfigFrom, KafkaSettings, Overrides, RedisSettings, Settings
 pub use sinks::*;
 pub use snippet::human;
 pub use text::{ResolveError, Resolved, Text, TextError};
+pub use units::{UnitError, duration};
 pub use variables::{FixedVariables, ProcessVariables, Variables};

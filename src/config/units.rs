@@ -7,7 +7,7 @@ use super::section::cut;
 
 /// What is wrong with a quantity, and how to write one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum UnitError {
+pub enum UnitError {
     #[error("`{0}` is not a size: write a number with B, KiB, MiB, GiB, kB, MB or GB, such as 1MiB")]
     Size(String),
     #[error("`{0}` is not a duration: write a number with ms, s, m, h or d, such as 200ms")]
@@ -64,6 +64,11 @@ impl FromStr for Span {
         let longest = 100 * 366 * 86_400_000;
         scaled(number, milliseconds).filter(|ms| *ms <= longest).map(|ms| Span(Duration::from_millis(ms))).ok_or_else(wrong)
     }
+}
+
+/// A length of time as people write it, for a flag: `90s`, `2h`, `1.5m`.
+pub fn duration(text: &str) -> Result<Duration, UnitError> {
+    text.parse().map(|Span(time)| time)
 }
 
 /// A length of time, or `never`.

@@ -12,6 +12,7 @@ mod queue;
 mod source;
 mod ticket;
 mod topics;
+mod waiting;
 mod watermark;
 mod wire;
 

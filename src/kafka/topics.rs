@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{ADMIN_TIMEOUT, Kafka, KafkaError};
+use crate::config::ConfigSet;
 
 /// A topic that must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,16 @@ pub enum Ensured {
 }
 
 impl Kafka {
+    /// Every topic that a set writes to: a queue and a dead-letter topic for each consumer, and the one of the rejected.
+    pub fn owned_topics(&self, set: &ConfigSet) -> Vec<OwnedTopic> {
+        let mut topics = vec![OwnedTopic { name: self.rejected_topic(), partitions: 1 }];
+        for consumer in set.consumers.values() {
+            topics.push(OwnedTopic { name: self.queue_topic(&consumer.name), partitions: consumer.queue.partitions });
+            topics.push(OwnedTopic { name: self.dead_topic(&consumer.name), partitions: 1 });
+        }
+        topics
+    }
+
     /// How many partitions each topic has, for the topics that exist. Blocks for up to 15 s.
     pub fn partitions(&self, topics: &[&str]) -> Result<BTreeMap<String, u32>, KafkaError> {
         partitions_of(&self.admin()?, topics)

@@ -40,6 +40,12 @@ pub enum StoreError {
 
 impl StoreError {
     fn redis(doing: &'static str, address: &str, error: &::redis::RedisError) -> StoreError {
+        if error.code() == Some("WRONGTYPE") {
+            return StoreError::Corrupt {
+                what: "a key of ours".to_owned(),
+                why: format!("it holds another type of value (cannot {doing})"),
+            };
+        }
         StoreError::Redis { doing, address: address.to_owned(), why: error.to_string(), away: redis::is_away(error) }
     }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::{self, ConfigSet, Files, Findings};
-use crate::kafka::{Kafka, OwnedTopic};
 use crate::pipeline::Pipeline;
 use crate::store::Publication;
 
@@ -27,16 +26,6 @@ impl Candidate {
         let compiled = tokio::task::spawn_blocking(move || compile(files, publication, &environment)).await;
         // a panic in there is a bug in the compiler of the set: it goes on where it came from
         compiled.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-    }
-
-    /// Every topic that the set writes to: a queue and a dead-letter topic for each consumer, and the one of the rejected.
-    pub fn owned_topics(&self, kafka: &Kafka) -> Vec<OwnedTopic> {
-        let mut topics = vec![OwnedTopic { name: kafka.rejected_topic(), partitions: 1 }];
-        for consumer in self.set.consumers.values() {
-            topics.push(OwnedTopic { name: kafka.queue_topic(&consumer.name), partitions: consumer.queue.partitions });
-            topics.push(OwnedTopic { name: kafka.dead_topic(&consumer.name), partitions: 1 });
-        }
-        topics
     }
 }
 

@@ -290,7 +290,7 @@ impl Worker {
 
     async fn ensure_topics(&self, next: &Candidate) -> Result<(), WorkerError> {
         let kafka = &self.options.kafka;
-        for ensured in kafka.ensure_topics(next.owned_topics(kafka), true).await? {
+        for ensured in kafka.ensure_topics(kafka.owned_topics(&next.set), true).await? {
             if let Ensured::Wrong(error) = ensured {
                 return Err(error.into());
             }

@@ -19,11 +19,16 @@ const CHUNK: usize = 1 << 20;
 
 /// What a publisher found published, and publishes on top of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected(pub Option<(Revision, Digest)>);
+pub enum Expected {
+    Nothing,
+    Published(Revision, Digest),
+    /// Something that cannot be read: it is replaced, whatever it is.
+    Garbage,
+}
 
 impl From<Option<&Publication>> for Expected {
     fn from(current: Option<&Publication>) -> Expected {
-        Expected(current.map(|current| (current.revision, current.digest.clone())))
+        current.map_or(Expected::Nothing, |current| Expected::Published(current.revision, current.digest.clone()))
     }
 }
 
@@ -33,8 +38,6 @@ pub enum Outcome {
     Published(Publication),
     /// Somebody else published in between: this is there now.
     Conflict(Option<Box<Publication>>),
-    /// The set to publish again is not there any more, or not whole.
-    Gone,
 }
 
 impl Redis {
@@ -43,23 +46,12 @@ impl Redis {
         let digest = files.digest(&self.keys.environment);
         let staging = self.keys.staging(&Uuid::new_v4().simple().to_string());
         self.stage(files, &staging).await?;
-        let outcome = self.swap(Some(&staging), &digest, expected, revision, label).await;
+        let outcome = self.swap(&staging, &digest, expected, revision, label).await;
         if !matches!(outcome, Ok(Outcome::Published(_))) {
             // Only tidiness: it expires by itself
             let _ = self.link.ask::<i64>("remove an upload", cmd("DEL").arg(&staging)).await;
         }
         outcome
-    }
-
-    /// Publishes a set that is there already once more.
-    pub async fn publish_again(
-        &mut self,
-        digest: &Digest,
-        expected: &Expected,
-        revision: Revision,
-        label: &Label,
-    ) -> Result<Outcome, StoreError> {
-        self.swap(None, digest, expected, revision, label).await
     }
 
     async fn stage(&mut self, files: &Files, staging: &str) -> Result<(), StoreError> {
@@ -87,22 +79,23 @@ impl Redis {
 
     async fn swap(
         &mut self,
-        staging: Option<&str>,
+        staging: &str,
         digest: &Digest,
         expected: &Expected,
         revision: Revision,
         label: &Label,
     ) -> Result<Outcome, StoreError> {
-        let (stood, superseded) = match &expected.0 {
-            Some((revision, digest)) => (*revision, &*digest.0),
-            None => (Revision::default(), ""),
+        let (epoch, generation, superseded) = match expected {
+            Expected::Nothing => ("0".to_owned(), 0, ""),
+            Expected::Published(revision, digest) => (revision.epoch.to_string(), revision.generation, &*digest.0),
+            Expected::Garbage => ("*".to_owned(), 0, ""),
         };
         let set = self.keys.set(&digest.0);
         let mut question = cmd("EVAL");
         question.arg(SCRIPT).arg(5).arg(self.keys.current()).arg(self.keys.log()).arg(&set);
-        question.arg(staging.unwrap_or(&set)).arg(if superseded.is_empty() { set.clone() } else { self.keys.set(superseded) });
-        question.arg(stood.epoch).arg(stood.generation).arg(superseded).arg(revision.epoch).arg(revision.generation);
-        question.arg(&*digest.0).arg(KEPT_FOR).arg(u8::from(staging.is_some()));
+        question.arg(staging).arg(if superseded.is_empty() { set.clone() } else { self.keys.set(superseded) });
+        question.arg(epoch).arg(generation).arg(superseded).arg(revision.epoch).arg(revision.generation);
+        question.arg(&*digest.0).arg(KEPT_FOR);
         for (name, value) in label.fields() {
             question.arg(name).arg(value);
         }
@@ -119,7 +112,6 @@ impl Redis {
                 published.map(Outcome::Published).ok_or_else(lost)
             }
             "conflict" => Ok(Outcome::Conflict(self.current().await?.map(Box::new))),
-            "missing" | "broken" if staging.is_none() => Ok(Outcome::Gone),
             other => Err(StoreError::Corrupt { what: "the upload".to_owned(), why: format!("Redis holds it {other}") }),
         }
     }
