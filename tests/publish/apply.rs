@@ -1,0 +1,223 @@
+//! What `apply` and `rollback` publish, and what they refuse to.
+
+use std::time::Duration;
+
+use analytica::store::{Heartbeat, Kind, Revision};
+
+use crate::common::{Root, redis};
+
+const COMMENT: &str = "# changed\n";
+
+fn change(root: &Root, with: &str) {
+    let path = root.path("consumers/monitoring.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(path, format!("{text}{with}")).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_applied_is_published_byte_for_byte() {
+    let root = Root::new();
+    let ran = root.run(&["apply", "-m", "first"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    let current = root.current().await.unwrap();
+    assert_eq!(current.revision, Revision { epoch: 1, generation: 1 });
+    assert_eq!((current.label.kind, current.label.message.as_deref()), (Kind::Apply, Some("first")));
+    let published = root.redis().set(&current.digest).await.unwrap().unwrap();
+    assert!(published.iter().eq(root.files().iter()), "the same files");
+}
+
+#[tokio::test]
+async fn the_same_set_makes_no_new_revision() {
+    let root = Root::new();
+    assert_eq!(root.run(&["apply"]).code, 0);
+    let again = root.run(&["apply"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(again.out.starts_with("nothing changed: revision 1"), "{}", again.out);
+    assert_eq!(root.redis().history(10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_broken_root_publishes_nothing() {
+    let root = Root::new();
+    root.write("consumers/broken.yaml", "version: 1\nsink: { type: htp }\n");
+    let ran = root.run(&["apply"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("consumers/broken.yaml:2"), "{}", ran.err);
+    assert_eq!(root.current().await, None);
+}
+
+#[tokio::test]
+async fn a_rollback_is_a_new_revision_of_an_old_set() {
+    let root = Root::new();
+    assert_eq!(root.run(&["apply"]).code, 0);
+    let first = root.current().await.unwrap();
+    change(&root, COMMENT);
+    assert_eq!(root.run(&["apply"]).code, 0);
+    let ran = root.run(&["rollback"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let current = root.current().await.unwrap();
+    assert_eq!((current.revision.generation, current.digest, current.label.kind), (3, first.digest, Kind::Rollback));
+    let missing = root.run(&["rollback", "17"]);
+    assert_eq!(missing.code, 1, "{missing:?}");
+    assert!(missing.err.contains("there is no revision 17"), "{}", missing.err);
+}
+
+#[tokio::test]
+async fn a_late_job_and_a_dirty_tree_are_refused_and_force_is_recorded() {
+    let root = Root::new();
+    root.git(&["init", "-q", "-b", "main"]);
+    let old = root.commit("old");
+    change(&root, COMMENT);
+    let new = root.commit("new");
+    assert_eq!(root.run(&["apply"]).code, 0);
+    assert_eq!(root.current().await.unwrap().label.git_commit, Some(new));
+
+    root.git(&["checkout", "-q", &old]);
+    let late = root.run(&["apply"]);
+    assert_eq!(late.code, 4, "{late:?}");
+    assert!(late.err.contains(&format!("{} is older than what revision 1", &old[..10])), "{}", late.err);
+
+    root.git(&["checkout", "-q", "main"]);
+    change(&root, COMMENT);
+    let dirty = root.run(&["apply"]);
+    assert_eq!(dirty.code, 4, "{dirty:?}");
+    assert!(dirty.err.contains("not committed"), "{}", dirty.err);
+    let forced = root.run(&["apply", "--force"]);
+    assert_eq!(forced.code, 0, "{forced:?}");
+    let label = root.current().await.unwrap().label;
+    assert!(label.forced && label.dirty, "{label:?}");
+}
+
+#[tokio::test]
+async fn a_shallow_clone_is_told_to_fetch_history() {
+    let root = Root::new();
+    root.git(&["init", "-q", "-b", "main"]);
+    root.commit("one");
+    assert_eq!(root.run(&["apply"]).code, 0);
+    change(&root, COMMENT);
+    root.commit("two");
+    let clone = root.twin();
+    std::fs::remove_dir_all(clone.path("")).unwrap();
+    let from = format!("file://{}", root.path("").display());
+    root.git(&["clone", "-q", "--depth", "1", &from, &clone.path("").display().to_string()]);
+    let ran = clone.run(&["apply"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.err.contains("git fetch --unshallow"), "{}", ran.err);
+    clone.git(&["fetch", "-q", "--unshallow"]);
+    assert_eq!(clone.run(&["apply"]).code, 0);
+}
+
+#[tokio::test]
+async fn an_empty_checkout_does_not_wipe_what_runs() {
+    let root = Root::new();
+    assert_eq!(root.run(&["apply"]).code, 0);
+    for folder in ["schemas", "consumers"] {
+        std::fs::remove_dir_all(root.path(folder)).unwrap();
+    }
+    let ran = root.run(&["apply"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("all 3 consumers are removed") && ran.err.contains("--allow-destroy"), "{}", ran.err);
+    assert_eq!(root.current().await.unwrap().revision.generation, 1);
+    assert_eq!(root.run(&["apply", "--allow-destroy"]).code, 0);
+}
+
+#[tokio::test]
+async fn a_consumer_whose_queue_is_empty_may_go() {
+    let root = Root::new();
+    assert_eq!(root.run(&["apply", "--topics"]).code, 0);
+    std::fs::remove_file(root.path("consumers/monitoring.yaml")).unwrap();
+    let ran = root.run(&["apply"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("consumers -monitoring"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn topics_are_made_once() {
+    let root = Root::new();
+    let first = root.run(&["apply", "--topics"]);
+    assert_eq!(first.code, 0, "{first:?}");
+    let queue = format!("analytica.{}.queue.warehouse", root.environment);
+    assert!(first.out.contains(&format!("made topic {queue} with 6 partitions")), "{}", first.out);
+    assert!(!root.run(&["apply", "--topics"]).out.contains("made topic"));
+}
+
+#[tokio::test]
+async fn a_redis_that_went_back_is_taken_up_by_a_new_epoch() {
+    let root = Root::new();
+    assert_eq!(root.run(&["apply"]).code, 0);
+    let ahead = Heartbeat { id: "w".to_owned(), host: "far".to_owned(), process: 7, epoch: 1, generation: 9, ..Heartbeat::default() };
+    root.redis().beat(&ahead, Duration::from_secs(60)).await.unwrap();
+    change(&root, COMMENT);
+    let ran = root.run(&["apply"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.err.contains("worker far:7 knows 9") && ran.err.contains("--recover"), "{}", ran.err);
+    let ran = root.run(&["apply", "--recover"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let current = root.current().await.unwrap();
+    assert_eq!((current.revision, current.label.forced), (Revision { epoch: 2, generation: 10 }, true));
+}
+
+#[tokio::test]
+async fn garbage_in_redis_is_said_and_recovered_from() {
+    let root = Root::new();
+    assert_eq!(root.run(&["apply"]).code, 0);
+    let client = redis::Client::open(crate::common::redis_url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let key = format!("{{analytica:{}}}:current", root.environment);
+    let () = redis::cmd("SET").arg(&key).arg("garbage").query_async(&mut connection).await.unwrap();
+    let ran = root.run(&["apply"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("another type of value") && !ran.err.contains("garbage"), "{}", ran.err);
+    let ran = root.run(&["apply", "--recover"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(root.current().await.unwrap().revision, Revision { epoch: 2, generation: 2 });
+}
+
+#[tokio::test]
+async fn another_environments_set_is_promoted_as_it_is() {
+    let (staging, production) = (Root::new(), Root::new());
+    staging.write("transforms/new.json.j2", "{}");
+    assert_eq!(staging.run(&["apply"]).code, 0);
+    let ran = production.run(&["apply", "--from", &staging.environment]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let current = production.current().await.unwrap();
+    assert_eq!(current.label.kind, Kind::Promote);
+    let files = redis(&production.environment).set(&current.digest).await.unwrap().unwrap();
+    assert!(files.get("transforms/new.json.j2").is_some());
+    assert!(files.get(&format!("environments/{}.yaml", production.environment)).is_some());
+    assert!(files.get(&format!("environments/{}.yaml", staging.environment)).is_none());
+    let nowhere = production.run(&["apply", "--from", "nowhere"]);
+    assert_eq!(nowhere.code, 1);
+    assert!(nowhere.err.contains("nothing is published for environment nowhere"), "{}", nowhere.err);
+}
+
+#[tokio::test]
+async fn whoever_is_behind_is_named() {
+    let root = Root::new();
+    assert_eq!(root.run(&["apply"]).code, 0);
+    let first = root.current().await.unwrap();
+    let stuck = Heartbeat {
+        id: "w".to_owned(),
+        host: "far".to_owned(),
+        process: 7,
+        epoch: 1,
+        generation: 1,
+        digest: first.digest.0.to_string(),
+        error: Some("revision 2 does not compile here".to_owned()),
+        ..Heartbeat::default()
+    };
+    root.redis().beat(&stuck, Duration::from_secs(60)).await.unwrap();
+    change(&root, COMMENT);
+    let ran = root.run(&["apply", "--wait=300ms"]);
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(ran.err.contains("far:7 runs revision 1: revision 2 does not compile here"), "{}", ran.err);
+}
+
+#[test]
+fn a_redis_that_is_away_is_named_without_its_password() {
+    let root = Root::new();
+    root.write("analytica.yaml", "version: 1\nredis: { url: \"redis://:${PASSWORD}@127.0.0.1:1\" }\n");
+    let ran = crate::common::Ran::from(root.command(&["apply"]).env("PASSWORD", "planted-secret").output().unwrap());
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("Redis at 127.0.0.1:1") && !ran.err.contains("planted-secret"), "{}", ran.err);
+}
