@@ -39,10 +39,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn redis(doing: &'static str, address: &str, error: &::redis::RedisError) -> StoreError {
-        StoreError::Redis { doing, address: address.to_owned(), why: error.to_string(), away: redis::is_away(error) }
-    }
-
     /// Whether there was nobody to ask.
     pub fn is_away(&self) -> bool {
         matches!(self, StoreError::Redis { away: true, .. })
