@@ -9,6 +9,8 @@ pub mod cli;
 pub mod demo;
 pub mod worker;
 
+pub mod publish;
+
 pub mod config;
 pub mod pipeline;
 pub mod simulate;

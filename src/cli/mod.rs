@@ -3,10 +3,16 @@
 mod common;
 mod demo;
 mod exit;
+mod history;
+mod pause;
+mod pull;
+mod redis;
 mod report;
 mod run;
+mod show;
 mod signals;
 mod simulate;
+mod status;
 mod validate;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +36,18 @@ enum Verb {
     Validate(validate::ValidateArgs),
     /// Consume, validate, route, render, queue and deliver, until told to stop
     Run(run::RunArgs),
+    /// Show what is published, who runs it, and what is not as it should be
+    Status(status::StatusArgs),
+    /// List what was published, by whom and from which commit
+    History(history::HistoryArgs),
+    /// Print a published set's files, or one of them
+    Show(show::ShowArgs),
+    /// Write a published set back as files
+    Pull(pull::PullArgs),
+    /// Stop one consumer's delivery everywhere; its queue keeps what comes
+    Pause(pause::PauseArgs),
+    /// Let a paused consumer's delivery go on
+    Resume(pause::ResumeArgs),
     /// Make synthetic onboarding journeys, as NDJSON or onto the events topics
     Simulate(simulate::SimulateArgs),
     /// Show the whole of it on embedded parts, in seconds
@@ -42,6 +60,12 @@ pub fn main() -> Exit {
     let done = match &cli.verb {
         Verb::Validate(args) => validate::run(&cli.common, args),
         Verb::Run(args) => run::run(&cli.common, args),
+        Verb::Status(args) => status::run(&cli.common, args),
+        Verb::History(args) => history::run(&cli.common, args),
+        Verb::Show(args) => show::run(&cli.common, args),
+        Verb::Pull(args) => pull::run(&cli.common, args),
+        Verb::Pause(args) => pause::run(&cli.common, args),
+        Verb::Resume(args) => pause::resume(&cli.common, args),
         Verb::Simulate(args) => simulate::run(&cli.common, args),
         Verb::Demo(args) => demo::run(&cli.common, args),
     };

@@ -18,6 +18,11 @@ pub(super) enum UnitError {
     Rate(String),
 }
 
+/// A length of time as config files write it, such as `90s`, for flags. Err says how to write one.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    text.parse().map(|Span(duration)| duration).map_err(|error: UnitError| error.to_string())
+}
+
 /// Bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size(pub usize);
