@@ -27,8 +27,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(settings: &RedisSettings) -> Result<Link, StoreError> {
-        let seed = Client::open(settings.url.expose())
-            .map_err(|source| StoreError::Address { url: settings.url.to_string(), why: source.to_string() })?;
+        let seed = Client::open(settings.url.expose()).map_err(|source| StoreError::Address(source.to_string()))?;
         Ok(Link { seed, node: None, connection: None, answer: ANSWER })
     }
 
