@@ -7,8 +7,9 @@
 
 pub mod cli;
 pub mod demo;
-pub mod publish;
 pub mod worker;
+
+pub mod publish;
 
 pub mod config;
 pub mod pipeline;

@@ -4,11 +4,17 @@ mod apply;
 mod common;
 mod demo;
 mod exit;
+mod history;
+mod pause;
+mod pull;
+mod redis;
 mod report;
 mod rollback;
 mod run;
+mod show;
 mod signals;
 mod simulate;
+mod status;
 mod validate;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +42,18 @@ enum Verb {
     Rollback(rollback::RollbackArgs),
     /// Consume, validate, route, render, queue and deliver, until told to stop
     Run(run::RunArgs),
+    /// Show what is published, who runs it, and what is not as it should be
+    Status(status::StatusArgs),
+    /// List what was published, by whom and from which commit
+    History(history::HistoryArgs),
+    /// Print a published set's files, or one of them
+    Show(show::ShowArgs),
+    /// Write a published set back as files
+    Pull(pull::PullArgs),
+    /// Stop one consumer's delivery everywhere; its queue keeps what comes
+    Pause(pause::PauseArgs),
+    /// Let a paused consumer's delivery go on
+    Resume(pause::ResumeArgs),
     /// Make synthetic onboarding journeys, as NDJSON or onto the events topics
     Simulate(simulate::SimulateArgs),
     /// Show the whole of it on embedded parts, in seconds
@@ -50,6 +68,12 @@ pub fn main() -> Exit {
         Verb::Apply(args) => apply::run(&cli.common, args),
         Verb::Rollback(args) => rollback::run(&cli.common, args),
         Verb::Run(args) => run::run(&cli.common, args),
+        Verb::Status(args) => status::run(&cli.common, args),
+        Verb::History(args) => history::run(&cli.common, args),
+        Verb::Show(args) => show::run(&cli.common, args),
+        Verb::Pull(args) => pull::run(&cli.common, args),
+        Verb::Pause(args) => pause::run(&cli.common, args),
+        Verb::Resume(args) => pause::resume(&cli.common, args),
         Verb::Simulate(args) => simulate::run(&cli.common, args),
         Verb::Demo(args) => demo::run(&cli.common, args),
     };

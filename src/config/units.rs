@@ -7,7 +7,7 @@ use super::section::cut;
 
 /// What is wrong with a quantity, and how to write one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnitError {
+pub(super) enum UnitError {
     #[error("`{0}` is not a size: write a number with B, KiB, MiB, GiB, kB, MB or GB, such as 1MiB")]
     Size(String),
     #[error("`{0}` is not a duration: write a number with ms, s, m, h or d, such as 200ms")]
@@ -16,6 +16,11 @@ pub enum UnitError {
     Limit(String),
     #[error("`{0}` is not a rate: write a number above 0 with /s, /m or /h, such as 200/s")]
     Rate(String),
+}
+
+/// A length of time as config files write it, such as `90s`, for flags. Err says how to write one.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    text.parse().map(|Span(duration)| duration).map_err(|error: UnitError| error.to_string())
 }
 
 /// Bytes.
@@ -64,11 +69,6 @@ impl FromStr for Span {
         let longest = 100 * 366 * 86_400_000;
         scaled(number, milliseconds).filter(|ms| *ms <= longest).map(|ms| Span(Duration::from_millis(ms))).ok_or_else(wrong)
     }
-}
-
-/// A length of time as people write it, for a flag: `90s`, `2h`, `1.5m`.
-pub fn duration(text: &str) -> Result<Duration, UnitError> {
-    text.parse().map(|Span(time)| time)
 }
 
 /// A length of time, or `never`.

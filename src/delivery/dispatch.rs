@@ -20,6 +20,9 @@ impl Engine {
     /// Sends what may be sent; says when to look again if nothing happens before.
     pub(super) fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         if self.held.is_some() {
+            if self.draining {
+                self.let_go();
+            }
             return None;
         }
         while self.calls.len() < self.settings.concurrency.max(1) {
@@ -49,6 +52,12 @@ impl Engine {
             }
         }
         None
+    }
+
+    /// What an operator stopped is not delivered on the way out either, and nobody waits for it: it comes again with the next start.
+    fn let_go(&mut self) {
+        drop(self.lanes.drain());
+        self.parked.clear();
     }
 
     fn send(&mut self, job: Job, probe: bool, now: Instant) {

@@ -1,13 +1,21 @@
-//! What `apply` and its kin do: the checks before a set is published, the publication itself, and what is told of it.
+//! What people do with published config sets, for the verbs: check and publish, see who runs what and what was published, stop a delivery.
 
 mod apply;
 mod author;
 mod checkout;
+mod consumers;
 mod guard;
+mod published;
+mod pull;
+mod status;
 mod wait;
 
 pub use apply::{Applied, ApplyError, Change, Publisher};
 pub use author::author;
 pub use checkout::{Ancestry, Checkout};
+pub use consumers::known_consumers;
 pub use guard::{Destruction, Refused};
+pub use published::{LookupError, Published, look_up};
+pub use pull::{PullError, Pulled, pull};
+pub use status::{ConsumerLine, Drift, Local, Lookout, Now, Standing, Status, name_of};
 pub use wait::{Straggler, wait_for_workers};

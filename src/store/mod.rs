@@ -25,8 +25,9 @@ pub enum StoreError {
     Read(#[from] ReadError),
     #[error("cannot watch {}: {source}", root.display())]
     Watch { root: PathBuf, source: notify_debouncer_full::notify::Error },
-    #[error("`redis.url` ({url}) cannot be used: {why}")]
-    Address { url: String, why: String },
+    /// Does not repeat the address: a password may stand in it.
+    #[error("`redis.url` cannot be used ({0}): write redis://host:port, or rediss://user:password@host:port for TLS")]
+    Address(String),
     /// `away`: Redis could not be worked with at all, so that asking again may help.
     #[error("cannot {doing} (Redis at {address}): {why}")]
     Redis { doing: &'static str, address: String, why: String, away: bool },
@@ -39,16 +40,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn redis(doing: &'static str, address: &str, error: &::redis::RedisError) -> StoreError {
-        if error.code() == Some("WRONGTYPE") {
-            return StoreError::Corrupt {
-                what: "a key of ours".to_owned(),
-                why: format!("it holds another type of value (cannot {doing})"),
-            };
-        }
-        StoreError::Redis { doing, address: address.to_owned(), why: error.to_string(), away: redis::is_away(error) }
-    }
-
     /// Whether there was nobody to ask.
     pub fn is_away(&self) -> bool {
         matches!(self, StoreError::Redis { away: true, .. })

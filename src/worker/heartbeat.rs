@@ -118,13 +118,22 @@ impl Beating {
             generation: revision.generation,
             digest: status.digest.as_ref().map(|digest| digest.0.to_string()).unwrap_or_default(),
             since: status.since,
-            state: if status.digest.is_some() { "running" } else { "starting" }.to_owned(),
+            state: state(&status).to_owned(),
             source: situation.source.name().to_owned(),
             error: error(&status, &situation.source),
             lag: status.lag,
             consumers: status.consumers.clone(),
             ..self.fixed.clone()
         }
+    }
+}
+
+/// One of `Heartbeat::state`'s.
+fn state(status: &Status) -> &'static str {
+    match &status.digest {
+        _ if status.stopping => "stopping",
+        Some(_) => "running",
+        None => "starting",
     }
 }
 

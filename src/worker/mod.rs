@@ -94,6 +94,7 @@ impl Worker {
         let heartbeat = self.heartbeat(changes.situation());
         let ended = self.work(first, &mut changes, &stop).await;
         self.options.readiness.set(Some("stopping".to_owned()));
+        self.status.send_modify(|status| status.stopping = true);
         let drained = self.drain().await;
         if let Some(heartbeat) = heartbeat {
             heartbeat.stop().await;
@@ -117,14 +118,14 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                change = changes.changed() => {
-                    self.take(change).await;
-                    self.look_after().await?;
-                }
-                // its sender lives as long as `changes`
+                // its sender lives as long as `changes`; before them, so that a delivery that is stopped does not start with its set
                 Ok(()) = situation.changed() => {
                     let now = situation.borrow_and_update().clone();
                     self.notice(&now).await;
+                }
+                change = changes.changed() => {
+                    self.take(change).await;
+                    self.look_after().await?;
                 }
                 _ = round.tick() => self.look_after().await?,
             }

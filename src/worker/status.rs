@@ -26,6 +26,8 @@ pub struct Status {
     pub waiting: Option<String>,
     /// Records of events topics that are not taken up yet.
     pub lag: u64,
+    /// It drains, and ends then.
+    pub stopping: bool,
     /// Of each consumer that this worker delivers for.
     pub consumers: BTreeMap<String, ConsumerReport>,
 }

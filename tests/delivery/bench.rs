@@ -50,6 +50,8 @@ pub struct Seen {
     pub accepted: Vec<u64>,
     pub letters: Vec<Letter>,
     pub acknowledged: BTreeSet<u64>,
+    /// Nobody holds them any more, acknowledged or not.
+    pub let_go: BTreeSet<u64>,
     pub prepared: usize,
     running: usize,
     pub most_at_once: usize,
@@ -141,6 +143,12 @@ impl Ack for Claim {
 
     fn revoked(&self) -> &CancellationToken {
         &self.revoked
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.seen.lock().unwrap().let_go.insert(self.record);
     }
 }
 

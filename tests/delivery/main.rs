@@ -2,6 +2,7 @@
 
 mod bench;
 mod flow;
+mod hold;
 mod order;
 mod refusals;
 mod trouble;

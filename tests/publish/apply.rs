@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use analytica::store::{Heartbeat, Kind, Revision};
 
-use crate::common::{Root, redis};
+use crate::root::{Root, redis};
 
 const COMMENT: &str = "# changed\n";
 
@@ -161,7 +161,7 @@ async fn a_redis_that_went_back_is_taken_up_by_a_new_epoch() {
 async fn garbage_in_redis_is_said_and_recovered_from() {
     let root = Root::new();
     assert_eq!(root.run(&["apply"]).code, 0);
-    let client = redis::Client::open(crate::common::redis_url()).unwrap();
+    let client = redis::Client::open(crate::root::redis_url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let key = format!("{{analytica:{}}}:current", root.environment);
     let () = redis::cmd("SET").arg(&key).arg("garbage").query_async(&mut connection).await.unwrap();
@@ -217,7 +217,7 @@ async fn whoever_is_behind_is_named() {
 fn a_redis_that_is_away_is_named_without_its_password() {
     let root = Root::new();
     root.write("analytica.yaml", "version: 1\nredis: { url: \"redis://:${PASSWORD}@127.0.0.1:1\" }\n");
-    let ran = crate::common::Ran::from(root.command(&["apply"]).env("PASSWORD", "planted-secret").output().unwrap());
+    let ran = crate::root::Ran::from(root.command(&["apply"]).env("PASSWORD", "planted-secret").output().unwrap());
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.err.contains("Redis at 127.0.0.1:1") && !ran.err.contains("planted-secret"), "{}", ran.err);
 }

@@ -2,5 +2,18 @@
 
 mod apply;
 mod common;
+mod history;
+mod pause;
+mod pull;
 mod race;
+mod root;
 mod servers;
+mod status;
+mod store;
+
+#[allow(dead_code)] // the line's tests use all of it
+#[path = "../line/kafka.rs"]
+mod kafka;
+#[allow(dead_code)]
+#[path = "../line/worker.rs"]
+mod worker;

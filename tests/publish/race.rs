@@ -8,7 +8,7 @@ use analytica::publish::{Applied, ApplyError, Checkout, Publisher};
 use analytica::store::{Publication, Redis};
 use rand::RngExt;
 
-use crate::common::Root;
+use crate::root::Root;
 
 /// `current` names a set that is there and fits its digest.
 async fn is_whole(redis: &mut Redis) -> Publication {

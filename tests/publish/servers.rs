@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::Root;
+use crate::root::Root;
 
 /// A server process; killed when the test ends.
 pub struct Server {
@@ -101,7 +101,7 @@ fn tls_and_a_user_that_may_touch_one_environment_are_enough() {
     point(&root, &format!("rediss://ci:${{secret:REDIS_PASSWORD}}@127.0.0.1:{}", server.port));
     let apply = |root: &Root, password: &str| {
         let mut command = root.command(&["apply"]);
-        crate::common::Ran::from(command.env("REDIS_PASSWORD", password).env("SSL_CERT_FILE", &cert).output().unwrap())
+        crate::root::Ran::from(command.env("REDIS_PASSWORD", password).env("SSL_CERT_FILE", &cert).output().unwrap())
     };
     let ran = apply(&root, "planted");
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -117,6 +117,6 @@ fn tls_and_a_user_that_may_touch_one_environment_are_enough() {
     assert!(ran.err.contains("permission"), "{}", ran.err);
     // and an authority that is not trusted ends it
     let mut command = root.command(&["apply"]);
-    let untrusted = crate::common::Ran::from(command.env("REDIS_PASSWORD", "planted").env_remove("SSL_CERT_FILE").output().unwrap());
+    let untrusted = crate::root::Ran::from(command.env("REDIS_PASSWORD", "planted").env_remove("SSL_CERT_FILE").output().unwrap());
     assert_eq!(untrusted.code, 1, "{untrusted:?}");
 }

@@ -1,6 +1,6 @@
 //! Follows what is published: waits on the log, and looks by itself besides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::Redis;
 use super::link::Link;
-use crate::store::{Cache, Change, Publication, Situation, SourceState, StoreError, Watch};
+use crate::store::{Cache, Change, Pause, Publication, Situation, SourceState, StoreError, Watch};
 
 /// Waits between two tries while Redis is away.
 const AGAIN: [Duration; 4] = [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(2)];
@@ -77,6 +77,7 @@ impl Follow {
                 Err(error) => {
                     let away = error.is_away();
                     self.say(state_of(&error));
+                    self.end_pauses();
                     let pause = AGAIN[self.tries.min(AGAIN.len() - 1)];
                     self.tries += 1;
                     // a set that is broken is not asked for again and again: it takes a publication to mend it
@@ -117,20 +118,15 @@ impl Follow {
     /// Gives the published set on where it is another one, and one that may be taken.
     async fn look(&mut self, found: &mpsc::Sender<Change>) -> Result<SourceState, StoreError> {
         let paused = self.redis.paused().await?;
-        self.state.send_if_modified(|situation| {
-            let differs = situation.paused != paused;
-            situation.paused = paused;
-            differs
-        });
         let current = self.redis.current().await?;
+        let went_back = current.as_ref().zip(self.last.as_ref()).and_then(|(current, last)| went_back(last, current));
+        self.take_pauses(paused, current.is_some() && went_back.is_none());
         let Some(current) = current else { return Ok(SourceState::Empty) };
-        if let Some(last) = &self.last {
-            if let Some(why) = went_back(last, &current) {
-                return Ok(SourceState::WentBack(why));
-            }
-            if last.revision == current.revision {
-                return Ok(SourceState::Current);
-            }
+        if let Some(why) = went_back {
+            return Ok(SourceState::WentBack(why));
+        }
+        if self.last.as_ref().is_some_and(|last| last.revision == current.revision) {
+            return Ok(SourceState::Current);
         }
         let Some(files) = self.redis.set(&current.digest).await? else {
             // published over while we looked: the next look sees that
@@ -144,6 +140,26 @@ impl Follow {
         // closed: nobody follows any more, and the loop ends
         let _ = found.send(Change { files, publication: Some(current) }).await;
         Ok(SourceState::Current)
+    }
+
+    /// A Redis that lost what was published lost pauses too: those that are known hold on, whatever else is paused there comes to them.
+    fn take_pauses(&self, mut paused: BTreeMap<String, Pause>, trusted: bool) {
+        self.state.send_if_modified(|situation| {
+            if !trusted {
+                for (consumer, pause) in &situation.paused {
+                    paused.entry(consumer.clone()).or_insert_with(|| pause.clone());
+                }
+            }
+            paused.retain(|_, pause| !pause.is_over(Timestamp::now()));
+            let differs = situation.paused != paused;
+            situation.paused = paused;
+            differs
+        });
+    }
+
+    /// Those whose time is over end, also while Redis is away.
+    fn end_pauses(&self) {
+        self.take_pauses(BTreeMap::new(), false);
     }
 
     /// Until something is told on the streams, or it is time to look.
@@ -167,13 +183,15 @@ impl Follow {
         }
     }
 
-    /// Tells a change of state, once.
+    /// Tells a change of state, once: Redis may be away in several ways one after the other.
     fn say(&mut self, state: SourceState) {
         self.state.send_if_modified(|situation| {
             if situation.source == state {
                 return false;
             }
+            let still_away = matches!((&situation.source, &state), (SourceState::Unreachable(_), SourceState::Unreachable(_)));
             match state.why() {
+                _ if still_away => {}
                 None => info!("configs are followed from Redis again"),
                 Some(why) => warn!(state = state.name(), "{why}; what runs goes on as it is"),
             }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use redis::{Arg, AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
 use crate::config::RedisSettings;
 use crate::store::StoreError;
@@ -27,8 +27,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(settings: &RedisSettings) -> Result<Link, StoreError> {
-        let seed = Client::open(settings.url.expose())
-            .map_err(|source| StoreError::Address { url: settings.url.to_string(), why: source.to_string() })?;
+        let seed = Client::open(settings.url.expose()).map_err(|source| StoreError::Address(source.to_string()))?;
         Ok(Link { seed, node: None, connection: None, answer: ANSWER })
     }
 
@@ -50,7 +49,7 @@ impl Link {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let told = StoreError::redis(doing, &self.address(), &error);
+            let told = self.told(doing, question, &error);
             match moved(&error) {
                 Some((host, port)) => self.go_to(host, port).map_err(|_| told)?,
                 None => {
@@ -73,6 +72,13 @@ impl Link {
             }
         };
         question.query_async(self.connection.insert(connection)).await
+    }
+
+    fn told(&self, doing: &'static str, question: &Cmd, error: &RedisError) -> StoreError {
+        match is_foreign(error) {
+            true => StoreError::Corrupt { what: key_of(question), why: error.to_string() },
+            false => StoreError::Redis { doing, address: self.address(), why: error.to_string(), away: is_away(error) },
+        }
     }
 
     fn go_to(&mut self, host: String, port: u16) -> Result<(), RedisError> {
@@ -102,8 +108,22 @@ fn broken(error: &RedisError) -> bool {
     error.is_timeout() || error.is_connection_dropped() || error.is_unrecoverable_error() || is_away(error)
 }
 
+/// Whether a key holds what we never write there.
+fn is_foreign(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE") || matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse)
+}
+
+/// The first key of ours that a question names.
+fn key_of(question: &Cmd) -> String {
+    let mut texts = question.args_iter().filter_map(|argument| match argument {
+        Arg::Simple(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    });
+    texts.find(|text| text.starts_with("{analytica:")).unwrap_or("a key").to_owned()
+}
+
 /// Whether Redis cannot be worked with now, whatever is asked.
-pub fn is_away(error: &RedisError) -> bool {
+fn is_away(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
     match error.kind() {
         ErrorKind::Server(kind) => matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain),

@@ -24,8 +24,6 @@ use crate::config::RedisSettings;
 use super::StoreError;
 use link::Link;
 
-pub(super) use link::is_away;
-
 pub use follow::follow;
 pub use pause::Pause;
 pub use publish::{Expected, Outcome};
@@ -51,6 +49,11 @@ impl Redis {
 
     pub fn environment(&self) -> &str {
         &self.keys.environment
+    }
+
+    /// Host and port, for people: no secret is in it.
+    pub fn address(&self) -> String {
+        self.link.address()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Publishing: a set is uploaded beside the others, then one script puts it in place if nothing was published in between.
 
-use redis::cmd;
+use std::sync::Arc;
+
+use redis::{Cmd, cmd};
 use sha1::{Digest as _, Sha1};
 use uuid::Uuid;
 
@@ -16,6 +18,32 @@ const STAGED_FOR: u64 = 600;
 const KEPT_FOR: u64 = 30 * 24 * 3600;
 /// Bytes that one upload command carries at most, one file aside.
 const CHUNK: usize = 1 << 20;
+/// Files of one upload command at most.
+const CHUNK_FILES: usize = 10_000;
+/// Begins an upload with what it must hold in the end: from its first moment on it expires by itself, and one that is cut is seen.
+const BEGIN: &str = "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], ARGV[3])";
+
+type File<'a> = (&'a Arc<str>, &'a Arc<[u8]>);
+
+/// A line a file: `<SHA-1 of its bytes> <path>`.
+fn manifest(files: &Files) -> String {
+    use std::fmt::Write;
+    let mut manifest = String::new();
+    for (path, bytes) in files.iter() {
+        let sum = Sha1::digest(bytes);
+        let line = sum.iter().try_for_each(|byte| write!(manifest, "{byte:02x}")).and_then(|()| writeln!(manifest, " {path}"));
+        line.expect("writing to a String cannot fail");
+    }
+    manifest
+}
+
+fn upload(staging: &str, files: &mut Vec<File<'_>>) -> Cmd {
+    let mut command = cmd("HSET").arg(staging).to_owned();
+    for (path, bytes) in files.drain(..) {
+        command.arg(&**path).arg(&**bytes);
+    }
+    command
+}
 
 /// What a publisher found published, and publishes on top of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +71,10 @@ pub enum Outcome {
 impl Redis {
     /// Uploads `files` and publishes them as `revision`.
     pub async fn publish(&mut self, files: &Files, expected: &Expected, revision: Revision, label: &Label) -> Result<Outcome, StoreError> {
+        let files = files.of_environment(&self.keys.environment);
         let digest = files.digest(&self.keys.environment);
         let staging = self.keys.staging(&Uuid::new_v4().simple().to_string());
-        self.stage(files, &staging).await?;
+        self.stage(&files, &staging).await?;
         let outcome = self.swap(&staging, &digest, expected, revision, label).await;
         if !matches!(outcome, Ok(Outcome::Published(_))) {
             // Only tidiness: it expires by itself
@@ -56,25 +85,22 @@ impl Redis {
 
     async fn stage(&mut self, files: &Files, staging: &str) -> Result<(), StoreError> {
         const DOING: &str = "upload a config set";
-        let mut manifest = String::new();
-        let mut command = cmd("HSET").arg(staging).to_owned();
+        let begin = cmd("EVAL").arg(BEGIN).arg(1).arg(staging).arg(MANIFEST).arg(manifest(files)).arg(STAGED_FOR).to_owned();
+        self.link.ask::<()>(DOING, &begin).await?;
+        let mut chunk = Vec::new();
         let mut carried = 0;
-        for (path, bytes) in files.iter() {
-            use std::fmt::Write;
-            let sum = Sha1::digest(bytes);
-            let line = sum.iter().try_for_each(|byte| write!(manifest, "{byte:02x}")).and_then(|()| writeln!(manifest, " {path}"));
-            line.expect("writing to a String cannot fail");
-            command.arg(&**path).arg(&**bytes);
-            carried += bytes.len();
-            if carried > CHUNK {
-                self.link.ask::<()>(DOING, &command).await?;
-                self.link.ask::<()>(DOING, cmd("EXPIRE").arg(staging).arg(STAGED_FOR)).await?;
-                (command, carried) = (cmd("HSET").arg(staging).to_owned(), 0);
+        for file in files.iter() {
+            carried += file.1.len();
+            chunk.push(file);
+            if carried > CHUNK || chunk.len() == CHUNK_FILES {
+                self.link.ask::<()>(DOING, &upload(staging, &mut chunk)).await?;
+                carried = 0;
             }
         }
-        command.arg(MANIFEST).arg(&manifest);
-        self.link.ask::<()>(DOING, &command).await?;
-        self.link.ask::<()>(DOING, cmd("EXPIRE").arg(staging).arg(STAGED_FOR)).await
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.link.ask::<()>(DOING, &upload(staging, &mut chunk)).await
     }
 
     async fn swap(

@@ -30,7 +30,9 @@ impl Redis {
         if fields.remove(MANIFEST).is_none() {
             return Ok(None);
         }
-        let files: Files = fields.into_iter().collect();
+        let all: Files = fields.into_iter().collect();
+        // the digest speaks for these alone: what somebody else put beside them is not ours
+        let files = all.of_environment(&self.keys.environment);
         let found = files.digest(&self.keys.environment);
         if found != *digest {
             return Err(StoreError::Corrupt { what: key, why: format!("its files have the digest {}", found.short()) });
