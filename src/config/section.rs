@@ -298,7 +298,7 @@ pub(super) fn name(name: &str, what: &str, at: Place, findings: &mut Findings) -
 }
 
 /// The name that somebody probably meant.
-pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     names
         .into_iter()
@@ -309,7 +309,7 @@ pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
 }
 
 /// "`a`, `b` and `c`", at most a dozen of them.
-pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     if names.len() > 12 {
         let more = names.len() - 12;
