@@ -3,6 +3,7 @@
 mod consumers;
 mod environments;
 mod schemas;
+mod templates;
 
 use std::fs;
 use std::process::Output;
