@@ -196,7 +196,7 @@ else
     services
 fi
 # The test files that meet no service; every other one fails where its service is not given
-without_services=(--lib --bins --test cases --test delivery --test house --test pipeline --test starter --test telemetry --test templates --test validate)
+without_services=(--lib --bins --test cases --test delivery --test house --test pipeline --test source --test starter --test telemetry --test templates --test validate)
 if [[ -n $fast ]]; then
     stage tests cargo test --no-fail-fast "${without_services[@]}" "$@"
 else

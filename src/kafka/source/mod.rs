@@ -2,8 +2,6 @@
 
 mod leases;
 mod poll;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -193,4 +191,16 @@ fn subscription(topic: &str) -> String {
 /// Escapes what has a meaning in a POSIX extended regex.
 pub(super) fn escape(text: &str) -> String {
     text.chars().flat_map(|c| (!c.is_alphanumeric() && c != '-' && c != '_').then_some('\\').into_iter().chain([c])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_becomes_an_anchored_regex_and_a_name_stays_one() {
+        assert_eq!(subscription("web.events"), "web.events");
+        assert_eq!(subscription("engine.*"), "^engine\\..*$");
+        assert_eq!(subscription("a-*_b+"), "^a-.*_b\\+$");
+    }
 }
