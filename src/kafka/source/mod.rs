@@ -17,6 +17,9 @@ use super::ticket::Ticket;
 use crate::pipeline::Origin;
 use leases::{Context, Leases};
 
+/// What committing and leaving the group may take when stopping's own time is over: with its coordinator away librdkafka would wait for a minute.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
 /// A record taken from Kafka.
 #[derive(Debug)]
 pub struct Message {
@@ -150,10 +153,19 @@ impl Source {
         }
     }
 
-    /// Takes nothing new, waits until all that is taken is done (at most `within`), commits, leaves the group.
+    /// Takes nothing new, waits until all that is taken is done (at most `within`), commits, leaves the group. Where Kafka does not answer, that is left to
+    /// the group's other members, two seconds after `within`.
     pub async fn stop(mut self, within: Duration) -> Result<(), KafkaError> {
         self.control.stop(Instant::now() + within);
         if let Some(thread) = self.thread.take() {
+            let mut failure = self.failure.clone();
+            // The thread holds the other end until it ends
+            let ended = async { while failure.changed().await.is_ok() {} };
+            if tokio::time::timeout(within + LEAVE_WITHIN, ended).await.is_err() {
+                self.leases.close();
+                tracing::warn!("Kafka did not take the last offsets in time: left without them, their records come again");
+                return Ok(());
+            }
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             // The thread catches its panics and reports them as a failure; a join that fails means the runtime is going down
             if !matches!(joined, Ok(Ok(()))) {
