@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use analytica::kafka::{Message, SourceOptions};
+use analytica::kafka::{Message, Source, SourceOptions};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -49,9 +49,9 @@ fn whole(partitions: i32, records: usize) -> Seen {
 }
 
 /// Takes all that comes and gives tickets back in any order, now and then only after a while.
-fn dawdle(messages: &Receiver<Message>, all: usize, seed: u64) -> Seen {
+fn dawdle(source: &Source, messages: &Receiver<Message>, all: usize, seed: u64) -> Seen {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (mut seen, mut held, mut taken) = (Seen::new(), Vec::new(), 0);
+    let (mut seen, mut held, mut taken, mut most_paused) = (Seen::new(), Vec::new(), 0, 0);
     let deadline = Instant::now() + 2 * DEADLINE;
     while taken < all {
         assert!(Instant::now() < deadline, "{taken} of {all} came; {} held", held.len());
@@ -64,6 +64,7 @@ fn dawdle(messages: &Receiver<Message>, all: usize, seed: u64) -> Seen {
             Err(_) => {
                 if rng.random_bool(0.05) {
                     std::thread::sleep(PAST_PATIENCE);
+                    most_paused = most_paused.max(source.paused());
                 }
                 for _ in 0..rng.random_range(1..=held.len().max(1)) {
                     if !held.is_empty() {
@@ -74,6 +75,7 @@ fn dawdle(messages: &Receiver<Message>, all: usize, seed: u64) -> Seen {
         }
     }
     held.into_iter().for_each(|message| message.ticket.done());
+    assert_eq!(most_paused, 3, "it was slow enough for all to be paused");
     seen
 }
 
@@ -88,7 +90,8 @@ async fn whatever_the_taker_does_each_record_comes_once_and_in_order() {
         }
         let options = SourceOptions { max_in_flight, max_in_flight_bytes, ..world.options() };
         let (source, messages) = world.source_with(options.clone());
-        let (seen, messages) = tokio::task::spawn_blocking(move || (dawdle(&messages, 3 * RECORDS, 7), messages)).await.expect("no panic");
+        let dawdled = tokio::task::spawn_blocking(move || (dawdle(&source, &messages, 3 * RECORDS, 7), source, messages));
+        let (seen, source, messages) = dawdled.await.expect("no panic");
         assert_eq!(seen, whole(3, RECORDS));
         assert!(matches!(messages.recv_timeout(PAST_PATIENCE), Err(RecvTimeoutError::Timeout)), "nothing comes twice");
         source.stop(DEADLINE).await.expect("it stops");
