@@ -1,20 +1,20 @@
 //! The orchestrator through its public door: events in, records on owned topics out. On the embedded broker; what must be true of Kafka, on a real one.
 
+mod world;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use analytica::config::{self, ConfigSet, Files, KafkaSettings, TopicSettings};
-use analytica::kafka::{
-    DeadHeaders, Embedded, Ensured, Kafka, Message, Output, OwnedTopic, Producer, QueueHeaders, RejectedHeaders, Source, SourceOptions,
-    Start, partition_of,
-};
+use analytica::config::{self, ConfigSet, Files, KafkaSettings};
+use analytica::kafka::{DeadHeaders, Kafka, Message, Output, QueueHeaders, RejectedHeaders, Source, SourceOptions, partition_of};
 use analytica::orchestrator::{Orchestrator, OrchestratorOptions, events_topics};
 use analytica::pipeline::Pipeline;
 use analytica::telemetry::Metrics;
+use world::{DEADLINE, World};
 
-const DEADLINE: Duration = Duration::from_secs(60);
 const PARTITIONS: u32 = 3;
 
 const SOURCES: &str = "version: 1\nsources:\n  web: { topics: [TOPICS], envelope: segment }\n";
@@ -51,46 +51,34 @@ fn compiled(set: &ConfigSet) -> Arc<Pipeline> {
     Arc::new(Pipeline::compile(set).unwrap_or_else(|findings| panic!("the set does not compile: {findings:?}")))
 }
 
-struct World {
-    kafka: Kafka,
-    producer: Producer,
-    /// The events topic.
-    events: String,
+/// A Kafka on which all topics of the set are made.
+struct Scene {
+    world: World,
     metrics: Metrics,
 }
 
-impl World {
-    async fn embedded() -> World {
-        World::on(Embedded::start().expect("the embedded broker starts").kafka("test"), "events".to_string()).await
-    }
+impl Deref for Scene {
+    type Target = World;
 
-    async fn real() -> World {
-        let brokers = std::env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS names a Kafka for the tests: scripts/test.sh starts one");
-        let name = format!("t{}", uuid::Uuid::new_v4().simple());
-        let settings = KafkaSettings {
-            brokers: brokers.split(',').map(str::to_string).collect(),
-            prefix: name.clone(),
-            topics: TopicSettings { replication: 1, min_insync: 1, retention: Duration::from_secs(3600) },
-            exactly_once: false,
-            properties: Default::default(),
-        };
-        World::on(Kafka::new(&settings, "test"), format!("{name}.events")).await
+    fn deref(&self) -> &World {
+        &self.world
     }
+}
 
-    async fn on(kafka: Kafka, events: String) -> World {
-        let producer = Producer::new(&kafka).expect("a producer starts");
-        let world = World { kafka, producer, events, metrics: Metrics::default() };
+impl Scene {
+    async fn on(world: World) -> Scene {
         let owned = ["lines", "picky"].into_iter().flat_map(|name| [world.kafka.queue_topic(name), world.kafka.dead_topic(name)]);
-        let topics: Vec<Arc<str>> = owned.chain([world.kafka.rejected_topic(), world.events.as_str().into()]).collect();
-        world.make(&topics).await;
-        world
+        let topics: Vec<Arc<str>> = owned.chain([world.kafka.rejected_topic(), Arc::clone(&world.events)]).collect();
+        world.make(&topics, PARTITIONS).await;
+        Scene { world, metrics: Metrics::default() }
     }
 
-    async fn make(&self, topics: &[Arc<str>]) {
-        let topics = topics.iter().map(|name| OwnedTopic { name: Arc::clone(name), partitions: PARTITIONS }).collect();
-        for made in self.kafka.ensure_topics(topics, true).await.expect("Kafka answers") {
-            assert!(matches!(made, Ensured::Created | Ensured::Present), "{made:?}");
-        }
+    async fn embedded() -> Scene {
+        Scene::on(World::embedded()).await
+    }
+
+    async fn real() -> Scene {
+        Scene::on(World::real()).await
     }
 
     fn start(&self, set: &ConfigSet) -> Orchestrator {
@@ -114,17 +102,8 @@ impl World {
     }
 
     fn read(&self, topic: &str) -> (Source, Receiver<Message>) {
-        let (send, messages) = mpsc::channel();
-        let options = SourceOptions {
-            group: format!("reader-{}", uuid::Uuid::new_v4()),
-            topics: vec![topic.to_string()],
-            start: Start::Earliest,
-            max_in_flight: 100_000,
-            max_in_flight_bytes: 1 << 30,
-        };
-        // A test that has seen enough lets go of its end
-        let source = Source::start(&self.kafka, options, move |message| drop(send.send(message))).expect("the reader starts");
-        (source, messages)
+        let group = format!("reader-{}", uuid::Uuid::new_v4());
+        self.source_with(SourceOptions { group, topics: vec![topic.to_string()], ..self.options() })
     }
 
     async fn first(&self, topic: &str, count: usize) -> Vec<Message> {
@@ -144,15 +123,15 @@ fn json(message: &Message) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_goes_to_every_consumer_and_a_bad_one_to_the_rejected_topic() {
-    let world = World::embedded().await;
+    let scene = Scene::embedded().await;
     let set = set("events", LINE);
-    let orchestrator = world.start(&set);
-    world.event("events", "ann", r#"{"n": 1, "extra": 2}"#).await;
-    world.event("events", "ann", r#"{"n": 2}"#).await;
-    world.event("events", "bob", r#"{"n": "no number"}"#).await;
-    world.raw("events", "bob", b"not json").await;
+    let orchestrator = scene.start(&set);
+    scene.event("events", "ann", r#"{"n": 1, "extra": 2}"#).await;
+    scene.event("events", "ann", r#"{"n": 2}"#).await;
+    scene.event("events", "bob", r#"{"n": "no number"}"#).await;
+    scene.raw("events", "bob", b"not json").await;
 
-    let lines = world.first(&world.kafka.queue_topic("lines"), 2).await;
+    let lines = scene.first(&scene.kafka.queue_topic("lines"), 2).await;
     assert_eq!(lines.iter().map(|line| json(line)["n"].as_i64()).collect::<Vec<_>>(), [Some(1), Some(2)]);
     let headers = QueueHeaders::decode(&lines[0].headers).expect("they read");
     assert_eq!((&*headers.event, &*headers.route, &*headers.source, headers.event_version), ("step", "all", "web", 1));
@@ -163,14 +142,14 @@ async fn an_event_goes_to_every_consumer_and_a_bad_one_to_the_rejected_topic() {
     assert_eq!(lines[0].origin.partition, partition_of(b"ann", 3), "the queue's partition is chosen as any Kafka client does");
     assert_eq!(lines[0].key.as_deref(), Some(&b"ann"[..]));
 
-    let picky = world.first(&world.kafka.queue_topic("picky"), 1).await;
+    let picky = scene.first(&scene.kafka.queue_topic("picky"), 1).await;
     assert_eq!(json(&picky[0])["extra"], 2);
-    let dead = world.first(&world.kafka.dead_topic("picky"), 1).await;
+    let dead = scene.first(&scene.kafka.dead_topic("picky"), 1).await;
     let headers = DeadHeaders::decode(&dead[0].headers).expect("they read");
     assert_eq!((&*headers.consumer, headers.stage.as_str(), headers.reason.as_str()), ("picky", "transform", "render"));
     assert_eq!(json(&dead[0])["properties"]["n"], 2, "where rendering failed the value is the event");
 
-    let mut rejected = world.first(&world.kafka.rejected_topic(), 2).await;
+    let mut rejected = scene.first(&scene.kafka.rejected_topic(), 2).await;
     rejected.sort_by_key(|message| message.value.as_ref().map(Vec::len));
     let headers: Vec<RejectedHeaders> =
         rejected.iter().map(|message| RejectedHeaders::decode(&message.headers).expect("they read")).collect();
@@ -180,7 +159,7 @@ async fn an_event_goes_to_every_consumer_and_a_bad_one_to_the_rejected_topic() {
     assert_eq!(headers[1].git_commit.as_deref(), Some("abc"));
     orchestrator.stop(DEADLINE).await.expect("it stops");
 
-    let counted = world.metrics.snapshot();
+    let counted = scene.metrics.snapshot();
     let sum = |name| counted.count(name, &[]);
     assert_eq!(sum("analytica_events_in_total"), 4);
     assert_eq!(sum("analytica_events_accepted_total") + sum("analytica_events_rejected_total"), 4);
@@ -188,30 +167,30 @@ async fn an_event_goes_to_every_consumer_and_a_bad_one_to_the_rejected_topic() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_in_the_middle_loses_nothing_and_keeps_each_keys_order() {
-    restarted(World::embedded().await, 600).await;
+    restarted(Scene::embedded().await, 600).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_real_kafka_a_restart_in_the_middle_loses_nothing_and_keeps_each_keys_order() {
-    restarted(World::real().await, 3000).await;
+    restarted(Scene::real().await, 3000).await;
 }
 
-async fn restarted(world: World, events: usize) {
-    let set = set(&world.events, LINE);
-    let first = world.start(&set);
+async fn restarted(scene: Scene, events: usize) {
+    let set = set(&scene.events, LINE);
+    let first = scene.start(&set);
     for n in 0..events {
         if n == events / 2 {
             let lag = first.lag();
             // Not stopped but dropped: what is in flight is not waited for
-            drop(world.start(&set));
+            drop(scene.start(&set));
             tracing::debug!(lag, "a second one came and went");
         }
-        world.event(&world.events, &format!("user-{}", n % 7), &format!(r#"{{"n": {n}, "extra": 0}}"#)).await;
+        scene.event(&scene.events, &format!("user-{}", n % 7), &format!(r#"{{"n": {n}, "extra": 0}}"#)).await;
     }
     drop(first);
-    let second = world.start(&set);
-    let queue = world.kafka.queue_topic("lines");
-    let (reader, messages) = world.read(&queue);
+    let second = scene.start(&set);
+    let queue = scene.kafka.queue_topic("lines");
+    let (reader, messages) = scene.read(&queue);
     let seen = tokio::task::spawn_blocking(move || {
         let mut seen: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         let mut distinct = BTreeSet::new();
@@ -236,19 +215,19 @@ async fn restarted(world: World, events: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_set_takes_over_between_two_records() {
-    let world = World::embedded().await;
+    let scene = Scene::embedded().await;
     let one = set("events", LINE);
     let two = set("events", &LINE.replace("one", "two"));
-    let mut orchestrator = world.start(&one);
+    let mut orchestrator = scene.start(&one);
     for n in 0..100 {
-        world.event("events", "ann", &format!(r#"{{"n": {n}, "extra": 0}}"#)).await;
+        scene.event("events", "ann", &format!(r#"{{"n": {n}, "extra": 0}}"#)).await;
     }
-    world.first(&world.kafka.queue_topic("lines"), 100).await;
+    scene.first(&scene.kafka.queue_topic("lines"), 100).await;
     orchestrator.swap(compiled(&two), events_topics(&two), None, DEADLINE).await.expect("it swaps");
     for n in 100..200 {
-        world.event("events", "ann", &format!(r#"{{"n": {n}, "extra": 0}}"#)).await;
+        scene.event("events", "ann", &format!(r#"{{"n": {n}, "extra": 0}}"#)).await;
     }
-    let lines = world.first(&world.kafka.queue_topic("lines"), 200).await;
+    let lines = scene.first(&scene.kafka.queue_topic("lines"), 200).await;
     for (n, line) in lines.iter().enumerate() {
         assert_eq!((json(line)["n"].as_u64(), json(line)["set"].as_str()), (Some(n as u64), Some(if n < 100 { "one" } else { "two" })));
     }
@@ -257,40 +236,40 @@ async fn a_new_set_takes_over_between_two_records() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_with_other_topics_listens_to_them() {
-    let world = World::embedded().await;
-    world.make(&["other".into()]).await;
+    let scene = Scene::embedded().await;
+    scene.make(&["other".into()], PARTITIONS).await;
     let one = set("events", LINE);
     let both = set("events, other", LINE);
-    let mut orchestrator = world.start(&one);
-    world.event("events", "ann", r#"{"n": 0, "extra": 0}"#).await;
-    world.first(&world.kafka.queue_topic("lines"), 1).await;
+    let mut orchestrator = scene.start(&one);
+    scene.event("events", "ann", r#"{"n": 0, "extra": 0}"#).await;
+    scene.first(&scene.kafka.queue_topic("lines"), 1).await;
     orchestrator.swap(compiled(&both), events_topics(&both), None, DEADLINE).await.expect("it swaps");
-    world.event("other", "ann", r#"{"n": 1, "extra": 0}"#).await;
-    let lines = world.first(&world.kafka.queue_topic("lines"), 2).await;
+    scene.event("other", "ann", r#"{"n": 1, "extra": 0}"#).await;
+    let lines = scene.first(&scene.kafka.queue_topic("lines"), 2).await;
     assert_eq!(lines.iter().map(|line| json(line)["n"].as_i64()).collect::<Vec<_>>(), [Some(0), Some(1)]);
     orchestrator.stop(DEADLINE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_too_large_for_its_topic_becomes_a_dead_letter_and_that_too_a_stub() {
-    let world = World::real().await;
-    let set = set(&world.events, r#"{"n": {{ event.properties.n }}, "much": "{{ event.properties.extra }}"}"#);
+    let scene = Scene::real().await;
+    let set = set(&scene.events, r#"{"n": {{ event.properties.n }}, "much": "{{ event.properties.extra }}"}"#);
     // The queue takes less than the events topic, and the dead letters of `picky` even less
-    world.limit(&world.kafka.queue_topic("lines"), 40_000).await;
-    world.limit(&world.kafka.queue_topic("picky"), 40_000).await;
-    world.limit(&world.kafka.dead_topic("picky"), 20_000).await;
-    let orchestrator = world.start(&set);
+    scene.limit(&scene.kafka.queue_topic("lines"), 40_000).await;
+    scene.limit(&scene.kafka.queue_topic("picky"), 40_000).await;
+    scene.limit(&scene.kafka.dead_topic("picky"), 20_000).await;
+    let orchestrator = scene.start(&set);
     let large = "x".repeat(30_000);
-    world.event(&world.events, "ann", r#"{"n": 1, "extra": "small"}"#).await;
-    world.event(&world.events, "ann", &format!(r#"{{"n": 2, "extra": "{large}"}}"#)).await;
-    world.event(&world.events, "ann", r#"{"n": 3, "extra": "small"}"#).await;
+    scene.event(&scene.events, "ann", r#"{"n": 1, "extra": "small"}"#).await;
+    scene.event(&scene.events, "ann", &format!(r#"{{"n": 2, "extra": "{large}"}}"#)).await;
+    scene.event(&scene.events, "ann", r#"{"n": 3, "extra": "small"}"#).await;
 
-    let lines = world.first(&world.kafka.queue_topic("lines"), 2).await;
+    let lines = scene.first(&scene.kafka.queue_topic("lines"), 2).await;
     // In one batch with what is too large, they are refused with it and go again by themselves
     let mut taken: Vec<_> = lines.iter().map(|line| json(line)["n"].as_i64()).collect();
     taken.sort();
     assert_eq!(taken, [Some(1), Some(3)]);
-    let dead = world.first(&world.kafka.dead_topic("lines"), 1).await;
+    let dead = scene.first(&scene.kafka.dead_topic("lines"), 1).await;
     let headers = DeadHeaders::decode(&dead[0].headers).expect("they read");
     assert_eq!(
         (headers.stage.as_str(), headers.reason.as_str(), headers.origin.map(|origin| origin.offset)),
@@ -298,17 +277,17 @@ async fn an_output_too_large_for_its_topic_becomes_a_dead_letter_and_that_too_a_
     );
     assert_eq!(json(&dead[0])["n"], 2);
 
-    let stub = world.first(&world.kafka.dead_topic("picky"), 1).await;
+    let stub = scene.first(&scene.kafka.dead_topic("picky"), 1).await;
     let headers = DeadHeaders::decode(&stub[0].headers).expect("they read");
     assert_eq!((headers.origin.map(|origin| origin.offset), headers.original), (Some(1), None));
     assert!(stub[0].value.as_ref().is_some_and(|value| value.len() < 5_000));
     orchestrator.stop(DEADLINE).await.expect("it stops: all is acknowledged");
 
-    let counted = world.metrics.snapshot();
+    let counted = scene.metrics.snapshot();
     assert_eq!(counted.count("analytica_deliveries_queued_total", &[("consumer", "lines")]), 2);
 }
 
-impl World {
+impl Scene {
     async fn limit(&self, topic: &str, bytes: usize) {
         use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
         let admin: AdminClient<_> =
@@ -323,27 +302,27 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_no_topic_takes_waits_and_goes_on_when_it_is_there() {
-    let world = World::real().await;
-    let set = set(&world.events, LINE);
+    let scene = Scene::real().await;
+    let set = set(&scene.events, LINE);
     let elsewhere = Kafka::new(
         &KafkaSettings {
-            brokers: world.kafka.brokers().split(',').map(str::to_string).collect(),
-            prefix: format!("{}x", world.events),
-            topics: world.kafka.topic_settings().clone(),
+            brokers: scene.kafka.brokers().split(',').map(str::to_string).collect(),
+            prefix: format!("{}x", scene.events),
+            topics: scene.kafka.topic_settings().clone(),
             exactly_once: false,
             properties: [("topic.metadata.propagation.max.ms".to_string(), config::Resolved::new("100", "100"))].into_iter().collect(),
         },
         "test",
     );
-    let other = World { kafka: elsewhere, producer: world.producer.clone(), events: world.events.clone(), metrics: Metrics::default() };
+    let other = Scene { world: World::on(elsewhere, &scene.events), metrics: Metrics::default() };
     let orchestrator = other.start(&set);
-    world.event(&world.events, "ann", r#"{"n": 1, "extra": 0}"#).await;
+    scene.event(&scene.events, "ann", r#"{"n": 1, "extra": 0}"#).await;
     let deadline = Instant::now() + DEADLINE;
     while orchestrator.lag() == 0 {
         assert!(Instant::now() < deadline, "the record was never seen");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    other.make(&[other.kafka.queue_topic("lines"), other.kafka.queue_topic("picky")]).await;
+    other.make(&[other.kafka.queue_topic("lines"), other.kafka.queue_topic("picky")], PARTITIONS).await;
     assert_eq!(json(&other.first(&other.kafka.queue_topic("lines"), 1).await[0])["n"], 1);
     orchestrator.stop(DEADLINE).await.expect("it stops");
 }

@@ -46,9 +46,13 @@ impl Root {
         self.file(&format!("consumers/{name}.yaml"), &text)
     }
 
-    fn set(&self) -> ConfigSet {
+    fn loaded(&self) -> config::Loaded {
         let files: Files = self.0.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
-        let loaded = config::load(&files, "dev");
+        config::load(&files, "dev")
+    }
+
+    fn set(&self) -> ConfigSet {
+        let loaded = self.loaded();
         loaded.set.clone().unwrap_or_else(|| panic!("{}", listed(&loaded.findings)))
     }
 
@@ -58,7 +62,7 @@ impl Root {
 
     /// The findings of a set that does not compile.
     fn findings(&self) -> Vec<String> {
-        let findings = analytica::pipeline::check(&self.set());
+        let findings = analytica::pipeline::check(&self.loaded());
         findings.iter().map(|f| format!("{} {}", f.at, f.message)).collect()
     }
 }

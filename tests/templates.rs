@@ -149,7 +149,7 @@ fn branches_and_loops_hold_their_places() {
 #[test]
 fn an_empty_output_is_nothing_and_broken_json_is_an_error() {
     assert_eq!(render("{% if event.step > 5 %}{}{% endif %}\n", EVENT).expect("rendered"), "");
-    let error = render(r#"{"a": {{ event.step }},}"#, EVENT).expect_err("not JSON");
+    let error = render(r#"{"a": {{ event.step }}{% if event.step %},{% endif %}}"#, EVENT).expect_err("not JSON");
     assert!(error.contains("not JSON"), "{error}");
 }
 

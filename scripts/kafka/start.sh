@@ -4,10 +4,11 @@ set -euo pipefail
 
 usage() {
     cat >&2 <<'USAGE'
-usage: scripts/kafka/start.sh [--port N] [--brokers 1|3] [--dir DIR] [--set KEY=VALUE]...
+usage: scripts/kafka/start.sh [--port N] [--brokers 1|3] [--dir DIR] [--keep] [--set KEY=VALUE]...
   --port     the first broker's port; 0 (default) picks a free one
   --brokers  how many brokers (default 1); each is a controller too
   --dir      folder for data, logs and pids (default target/kafka/run-PORT); its data is wiped
+  --keep     go on with the data of the last run in that folder; the port must be the same
   --set      a broker property over ours, such as --set message.max.bytes=65536; repeatable
 KAFKA_HOME   a folder with Kafka's jars, or with them in libs/; otherwise Maven fetches them into target/kafka/libs (43 MB, once)
 Topics are not created automatically: what must exist, is made. Stop it with scripts/kafka/stop.sh --dir DIR, or --port N.
@@ -17,12 +18,13 @@ USAGE
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 target=${CARGO_TARGET_DIR:-$here/../../target}
-port=0 brokers=1 dir='' extra=()
+port=0 brokers=1 dir='' keep='' extra=()
 while (($#)); do
     case $1 in
         --port) port=${2:?}; shift 2 ;;
         --brokers) brokers=${2:?}; shift 2 ;;
         --dir) dir=${2:?}; shift 2 ;;
+        --keep) keep=yes; shift ;;
         --set) extra+=("${2:?}"); shift 2 ;;
         *) usage ;;
     esac
@@ -69,7 +71,8 @@ if compgen -G "$dir/*.pid" >/dev/null; then
         kill -0 "$(<"$pid")" 2>/dev/null && { echo "a broker already runs in $dir: scripts/kafka/stop.sh --dir $dir" >&2; exit 1; }
     done
 fi
-rm -rf "$dir"/data-* "$dir"/*.pid "$dir"/*.log "$dir"/*.properties
+rm -rf "$dir"/*.pid "$dir"/*.log "$dir"/*.properties
+[[ -n $keep ]] || rm -rf "$dir"/data-*
 
 # --- settings
 voters='' bootstrap=''
@@ -107,7 +110,7 @@ standalone=()
 ((brokers == 1)) && standalone=(--standalone)
 for ((node = 1; node <= brokers; node++)); do
     # `=`: an id may start with a dash
-    java -Xmx128m -XX:TieredStopAtLevel=1 "$logging" -cp "$libs/*" kafka.tools.StorageTool format --cluster-id="$cluster" -c "$dir/server-$node.properties" \
+    [[ -n $keep ]] || java -Xmx128m -XX:TieredStopAtLevel=1 "$logging" -cp "$libs/*" kafka.tools.StorageTool format --cluster-id="$cluster" -c "$dir/server-$node.properties" \
         "${standalone[@]+"${standalone[@]}"}" >"$dir/format-$node.log" 2>&1 || { cat "$dir/format-$node.log" >&2; exit 1; }
     # setsid: a Ctrl-C meant for a test must not take the broker from under it
     setsid java -Xmx512m -Xms128m "$logging" -cp "$libs/*" kafka.Kafka "$dir/server-$node.properties" >"$dir/server-$node.log" 2>&1 </dev/null &

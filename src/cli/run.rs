@@ -14,6 +14,9 @@ use crate::store::{self, Cache, Change, Redis};
 use crate::telemetry::{Admin, LogFormat, Metrics, Readiness, init_logs};
 use crate::worker::{Roles, Worker, WorkerError, WorkerOptions};
 
+/// What may still run on threads of its own when all is drained, such as a question to a Kafka that is away, has so long to end.
+const LEFT_OVER: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Only the orchestrator: events topics → queues
@@ -61,7 +64,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<Exit> {
         anyhow::bail!("`kafka.delivery: exactly_once` is not in this version yet: say `at_least_once`");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let metrics = Metrics::default();
         let readiness = Readiness::not_yet("starting");
         let admin = Admin::start(settings.admin_listen, metrics.clone(), readiness.clone()).await?;
@@ -103,5 +106,7 @@ pub fn run(common: &Common, args: &RunArgs) -> anyhow::Result<Exit> {
         admin.stop().await?;
         tracing::info!("stopped");
         Ok(Exit::Done)
-    })
+    });
+    runtime.shutdown_timeout(LEFT_OVER);
+    ended
 }

@@ -6,10 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-/// As shells report a process that Ctrl-C ended.
-const STOPPED_AT_ONCE: i32 = 130;
-
-/// Cancels `stop` on the first signal and ends the process on the second. Kafka's offsets are safe either way: what was not acknowledged
+/// Cancels `stop` on the first signal and ends the process on the second, with the code that shells give to a process which that signal ended. Kafka's offsets are safe either way: what was not acknowledged
 /// comes again.
 pub async fn stop_on_signal(stop: CancellationToken) {
     let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
@@ -18,11 +15,11 @@ pub async fn stop_on_signal(stop: CancellationToken) {
     };
     either(interrupt.recv(), terminate.recv()).await;
     stop.cancel();
-    either(interrupt.recv(), terminate.recv()).await;
+    let signal = either(interrupt.recv(), terminate.recv()).await;
     warn!("stopped at once; what was in flight comes again at the next start");
-    std::process::exit(STOPPED_AT_ONCE);
+    std::process::exit(128 + signal.as_raw_value());
 }
 
-async fn either(one: impl Future<Output = Option<()>>, other: impl Future<Output = Option<()>>) {
-    tokio::select! { _ = one => {}, _ = other => {} }
+async fn either(interrupt: impl Future<Output = Option<()>>, terminate: impl Future<Output = Option<()>>) -> SignalKind {
+    tokio::select! { _ = interrupt => SignalKind::interrupt(), _ = terminate => SignalKind::terminate() }
 }

@@ -269,13 +269,7 @@ impl Sending {
                 None if number % 256 == 0 => tokio::task::yield_now().await,
                 None => {}
             }
-            let output = Output {
-                topic: event.topic.into(),
-                partition: -1,
-                key: Some(event.key.as_bytes().to_vec()),
-                value: event.value.to_vec(),
-                headers: Vec::new(),
-            };
+            let output = Output::keyed(event.topic, event.key.as_bytes(), &event.value);
             let producer = self.producer.clone();
             let mut one = async move { producer.produce(output).await }.boxed();
             // The first poll hands the record over; done here, so that a user's events stay in order

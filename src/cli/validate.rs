@@ -63,7 +63,7 @@ fn check(root: &Path, environment: &str) -> Result<Checked, config::ReadError> {
     let files = config::Files::read(root)?;
     let loaded = config::load(&files, environment);
     let mut findings = loaded.findings.clone();
-    findings.extend(crate::pipeline::check(loaded.draft()));
+    findings.extend(crate::pipeline::check(&loaded));
     findings.extend(Settings::check(root));
     let own = usize::from(root.join(ROOT_FILE).is_file());
     Ok(Checked { findings: findings.sorted(), files: files.len() + own })

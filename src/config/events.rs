@@ -13,10 +13,19 @@ use super::set::{EventType, Schema};
 /// What the files of one folder say.
 #[derive(Default)]
 struct Folder {
-    about: Option<Node>,
+    about: About,
     versions: BTreeMap<u32, Schema>,
-    /// Versions whose file is there and cannot be read.
-    broken: BTreeSet<u32>,
+    broken: BTreeMap<u32, Arc<str>>,
+}
+
+/// What event.yaml says.
+#[derive(Default)]
+enum About {
+    #[default]
+    Nothing,
+    File(Node),
+    /// It is there and cannot be read: whatever it names is unknown.
+    Broken,
 }
 
 /// All event types, by name.
@@ -25,36 +34,17 @@ pub(super) fn decode(files: &Files, findings: &mut Findings) -> BTreeMap<Arc<str
     for (path, bytes) in files.iter() {
         match Entry::of(path) {
             Entry::Event { folder } => {
-                let about = document(path, bytes, findings);
                 let folder = folders.entry(folder).or_default();
-                match folder.about {
-                    None => folder.about = about,
-                    Some(_) => findings.push(Finding::error(
-                        "double-file",
-                        Place::file(path.clone()),
-                        "event.yaml and event.json: keep one of them",
-                    )),
+                // Of two files, `Files::report` has found the second.
+                if matches!(folder.about, About::Nothing) {
+                    folder.about = document(path, bytes, findings).map_or(About::Broken, About::File);
                 }
             }
             Entry::Schema { folder, version } => {
                 let folder = folders.entry(folder).or_default();
-                if is_blank(bytes) {
-                    let finding = Finding::error("empty-file", Place::file(path.clone()), "an empty schema would accept every event");
-                    findings.push(finding.hint("write the schema; `{}` is the one that accepts everything"));
-                    folder.broken.insert(version);
-                    continue;
-                }
-                let Some(node) = document(path, bytes, findings) else {
-                    folder.broken.insert(version);
-                    continue;
-                };
-                let schema =
-                    Schema { file: path.clone(), document: Arc::new(node.to_json()), places: Arc::new(node.places()), deprecated: None };
-                if let Some(first) = folder.versions.insert(version, schema) {
-                    findings.push(
-                        Finding::error("double-file", Place::file(path.clone()), format!("version {version} is in two files"))
-                            .hint(format!("the other is {}: keep one of them", first.file)),
-                    );
+                match schema(path, bytes, findings) {
+                    Some(schema) => drop(folder.versions.entry(version).or_insert(schema)),
+                    None => drop(folder.broken.insert(version, path.clone())),
                 }
             }
             _ => {}
@@ -76,6 +66,23 @@ pub(super) fn decode(files: &Files, findings: &mut Findings) -> BTreeMap<Arc<str
     events
 }
 
+/// One version; None where nothing can be made of it.
+fn schema(path: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Option<Schema> {
+    if is_blank(bytes) {
+        let finding = Finding::error("empty-file", Place::file(path.clone()), "an empty schema would accept every event");
+        findings.push(finding.hint("write the schema; `{}` is the one that accepts everything"));
+        return None;
+    }
+    let node = document(path, bytes, findings)?;
+    // a value that could not be kept has had its finding
+    (!node.has_pending()).then(|| Schema {
+        file: path.clone(),
+        document: Arc::new(node.to_json()),
+        places: Arc::new(node.places()),
+        deprecated: None,
+    })
+}
+
 /// Nothing but white space and comments: a file that is being written, as often as not.
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).all(|line| line.is_empty() || line.starts_with(b"#"))
@@ -83,11 +90,11 @@ fn is_blank(bytes: &[u8]) -> bool {
 
 fn event(folder: &str, content: Folder, findings: &mut Findings) -> Option<EventType> {
     let Folder { about, mut versions, broken } = content;
-    let known: BTreeSet<u32> = versions.keys().chain(&broken).copied().collect();
+    let known: BTreeSet<u32> = versions.keys().chain(broken.keys()).copied().collect();
     let at = match (&about, versions.values().next()) {
-        (Some(node), _) => node.at.clone(),
-        (None, Some(schema)) => Place::file(schema.file.clone()),
-        (None, None) => Place::file(format!("schemas/{folder}")),
+        (About::File(node), _) => node.at.clone(),
+        (_, Some(schema)) => Place::file(schema.file.clone()),
+        _ => Place::file(format!("schemas/{folder}")),
     };
     let lowest = known.first().copied();
     if lowest.is_none() {
@@ -96,8 +103,16 @@ fn event(folder: &str, content: Folder, findings: &mut Findings) -> Option<Event
                 .hint(format!("add schemas/{folder}/1.json")),
         );
     }
-    let mut event = EventType { name: folder.into(), owner: None, default_version: lowest.unwrap_or(1), versions: BTreeMap::new(), at };
-    if let Some(node) = &about
+    let mut event = EventType {
+        name: folder.into(),
+        nameless: matches!(about, About::Broken),
+        owner: None,
+        default_version: lowest.unwrap_or(1),
+        versions: BTreeMap::new(),
+        broken,
+        at,
+    };
+    if let About::File(node) = &about
         && let Some(section) =
             Section::file(node, "event.yaml", &["version", "name", "description", "owner", "default_version", "deprecated"], findings)
     {
@@ -139,7 +154,7 @@ fn event(folder: &str, content: Folder, findings: &mut Findings) -> Option<Event
         );
     }
     event.versions = versions;
-    (!event.versions.is_empty()).then_some(event)
+    (!known.is_empty()).then_some(event)
 }
 
 fn unknown_deprecation(folder: &str, key: &Key, known: &BTreeSet<u32>) -> Finding {

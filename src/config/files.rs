@@ -153,6 +153,15 @@ impl Files {
                     .push(Finding::error("bad-file", Place::file(path.clone()), "this file is not read: its name says nothing").hint(hint));
             }
         }
+        for path in self.files.keys() {
+            if let Some(other) = Entry::of(path).is_definition().then(|| path.strip_suffix(".json")).flatten()
+                && let yaml = format!("{other}.yaml")
+                && self.files.contains_key(yaml.as_str())
+            {
+                let message = format!("`{yaml}` and `{path}` are both there: which one counts?");
+                findings.push(Finding::error("double-file", Place::file(yaml), message).hint("keep one of them"));
+            }
+        }
     }
 }
 
@@ -191,6 +200,11 @@ pub(super) enum Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Whether it may be written as YAML or as JSON.
+    fn is_definition(self) -> bool {
+        !matches!(self, Entry::Transform { .. } | Entry::Ignored | Entry::Strange(_))
+    }
+
     pub fn of(path: &'a str) -> Entry<'a> {
         let mut parts = path.splitn(3, '/');
         let (folder, second, third) = (parts.next().unwrap_or_default(), parts.next(), parts.next());

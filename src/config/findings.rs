@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::section::listed;
+
 /// A place in a file of the config root. Lines and columns are 1-based, columns count characters; line 0 means the file as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -76,6 +78,11 @@ impl Finding {
         Finding { severity: Severity::Warning, ..Finding::error(code, at, message) }
     }
 
+    /// The same, to be looked at only.
+    pub fn as_warning(self) -> Finding {
+        Finding { severity: Severity::Warning, ..self }
+    }
+
     pub fn hint(mut self, hint: impl Into<String>) -> Finding {
         self.hint = Some(hint.into());
         self
@@ -111,6 +118,32 @@ impl Findings {
 
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// What was found in each group of environments as one list: what is in all of them stands there once, what is in some says in which.
+    pub fn across(groups: Vec<(Vec<Arc<str>>, Findings)>) -> Findings {
+        let mut all: Vec<(Finding, Vec<usize>)> = Vec::new();
+        for (group, (_, findings)) in groups.iter().enumerate() {
+            for finding in findings.iter() {
+                match all.iter_mut().find(|(known, _)| known == finding) {
+                    Some((_, holds)) if holds.last() == Some(&group) => {}
+                    Some((_, holds)) => holds.push(group),
+                    None => all.push((finding.clone(), vec![group])),
+                }
+            }
+        }
+        let whole = groups.len();
+        let said = all.into_iter().map(|(mut finding, holds)| {
+            // an environment's own file says of itself which one it is
+            if holds.len() < whole && !finding.at.file.starts_with("environments/") {
+                let mut names: Vec<&str> = holds.iter().flat_map(|group| groups[*group].0.iter().map(|name| &**name)).collect();
+                names.sort_unstable();
+                let noun = if names.len() == 1 { "environment" } else { "environments" };
+                finding.message.push_str(&format!(" (only in the {noun} {})", listed(names)));
+            }
+            finding
+        });
+        Findings(said.collect())
     }
 
     /// By file and place, each once: the order people read them in.

@@ -5,6 +5,7 @@
 
 mod consumer;
 mod diff;
+mod environments;
 mod events;
 mod files;
 mod fill;
@@ -25,9 +26,10 @@ mod yaml;
 
 pub use consumer::CLEAR_SECRET;
 pub use diff::{Changes, Diff, diff};
+pub use environments::{DEFAULT_ENVIRONMENT, Variant};
 pub use files::{Files, ROOT_FILE, ReadError, discover};
 pub use findings::{Finding, Findings, Located, Place, Severity};
-pub use load::{DEFAULT_ENVIRONMENT, Loaded, load};
+pub use load::{Loaded, load};
 pub use section::{closest, listed};
 pub use set::*;
 pub use settings::{ConfigFrom, KafkaSettings, Overrides, RedisSettings, Settings, TopicSettings};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Number, Value};
 
 use super::findings::{Finding, Place};
+use super::set::Spot;
 
 /// A value of a file. `at` and `width` are its first line: where a snippet points.
 #[derive(Debug, Clone)]
@@ -25,7 +26,8 @@ pub(super) enum Kind {
     Filled(String),
     List(Vec<Node>),
     Map(Map),
-    /// A variable without a default, seen before this machine's variables are known: any check of it must wait.
+    /// A variable without a default, seen before this machine's variables are known, or a number that could not be kept and has its finding: any
+    /// check of it must wait.
     Pending,
 }
 
@@ -94,23 +96,35 @@ impl Node {
         }
     }
 
-    /// The place of the value at each JSON Pointer; for a map's member, of its key.
-    pub fn places(&self) -> BTreeMap<String, Place> {
+    /// Whether anything in it is not known.
+    pub fn has_pending(&self) -> bool {
+        match &self.kind {
+            Kind::Pending => true,
+            Kind::List(items) => items.iter().any(Node::has_pending),
+            Kind::Map(map) => map.iter().any(|(_, node)| node.has_pending()),
+            _ => false,
+        }
+    }
+
+    /// The place of the value at each JSON Pointer.
+    pub fn places(&self) -> BTreeMap<String, Spot> {
         let mut places = BTreeMap::new();
-        places.insert(String::new(), self.at.clone());
-        self.collect_places(&mut String::new(), &mut places);
+        self.collect_places(None, &mut String::new(), &mut places);
         places
     }
 
-    fn collect_places(&self, pointer: &mut String, places: &mut BTreeMap<String, Place>) {
+    fn collect_places(&self, key: Option<&Key>, pointer: &mut String, places: &mut BTreeMap<String, Spot>) {
+        let key = key.map(|key| (key.at.clone(), key.width));
+        let holds_others = matches!(self.kind, Kind::List(_) | Kind::Map(_));
+        let (value, width) = key.clone().filter(|_| holds_others).unwrap_or_else(|| (self.at.clone(), self.width));
+        places.insert(pointer.clone(), Spot { value, width, key });
         let length = pointer.len();
         match &self.kind {
             Kind::Map(map) => {
                 for (key, node) in map {
                     pointer.push('/');
                     pointer.push_str(&key.name.replace('~', "~0").replace('/', "~1"));
-                    places.insert(pointer.clone(), key.at.clone());
-                    node.collect_places(pointer, places);
+                    node.collect_places(Some(key), pointer, places);
                     pointer.truncate(length);
                 }
             }
@@ -118,8 +132,7 @@ impl Node {
                 for (index, node) in items.iter().enumerate() {
                     pointer.push('/');
                     pointer.push_str(itoa::Buffer::new().format(index));
-                    places.insert(pointer.clone(), node.at.clone());
-                    node.collect_places(pointer, places);
+                    node.collect_places(None, pointer, places);
                     pointer.truncate(length);
                 }
             }

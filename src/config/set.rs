@@ -90,6 +90,10 @@ pub struct EventType {
     /// What an event without a version is checked against.
     pub default_version: u32,
     pub versions: BTreeMap<u32, Schema>,
+    /// Files of versions that cannot be read: only in a draft, to keep what follows from them quiet.
+    pub broken: BTreeMap<u32, Arc<str>>,
+    /// Whether its event.yaml cannot be read, so that it may have any name: only in a draft.
+    pub nameless: bool,
     pub at: Place,
 }
 
@@ -99,10 +103,21 @@ pub struct Schema {
     /// Path relative to the root, such as `schemas/kyc_submitted/1.json`.
     pub file: Arc<str>,
     pub document: Arc<serde_json::Value>,
-    /// Where the value at each JSON Pointer (`/properties/step`, "" for the root) is written; for an object's member, where its key is.
-    pub places: Arc<BTreeMap<String, Place>>,
+    /// Where the value at each JSON Pointer (`/properties/step`, "" for the root) is written.
+    pub places: Arc<BTreeMap<String, Spot>>,
     /// Why and since when nobody should send it any more.
     pub deprecated: Option<String>,
+}
+
+/// Where one value of a file is written.
+#[derive(Debug, Clone)]
+pub struct Spot {
+    /// For a list or an object that is a member: its key.
+    pub value: Place,
+    /// In characters.
+    pub width: u32,
+    /// Of an object's member.
+    pub key: Option<(Place, u32)>,
 }
 
 /// A Jinja template or partial.

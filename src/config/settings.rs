@@ -129,7 +129,14 @@ impl Settings {
     pub fn check(root: &Path) -> Findings {
         let mut findings = Findings::default();
         if let Some(node) = read(root, &mut findings) {
-            Settings::default().take_file(&node, Fill::Defaults, &mut findings);
+            let mut settings = Settings::default();
+            settings.take_file(&node, Fill::Defaults, &mut findings);
+            if settings.kafka.exactly_once
+                && let Some(written) = node.get("kafka").and_then(|kafka| kafka.get("delivery"))
+            {
+                let message = "`kafka.delivery: exactly_once` is not supported in this version: `run` refuses to start with it";
+                findings.push(written.error("unsupported", message).hint("say `at_least_once`, or leave `delivery` out"));
+            }
             for section in ["kafka", "redis"].iter().filter_map(|name| node.get(name)) {
                 warn_of_clear(section, &mut findings);
             }

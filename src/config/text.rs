@@ -105,12 +105,14 @@ impl Text {
         })
     }
 
-    /// What is written in clear: everything but the variables, their defaults included; `mark` stands for a variable.
-    pub(super) fn in_clear(&self, mark: &str) -> String {
+    /// What is written in clear: everything but the variables, their defaults included. `mark` stands for a variable, `empty` for one whose
+    /// default is to be nothing.
+    pub(super) fn in_clear(&self, mark: &str, empty: &str) -> String {
         self.parts.iter().fold(String::new(), |mut clear, part| {
             clear.push_str(match part {
                 Part::Literal(text) => text,
-                Part::Variable { default: Some(default), .. } if !default.is_empty() => default,
+                Part::Variable { default: Some(default), .. } if default.is_empty() => empty,
+                Part::Variable { default: Some(default), .. } => default,
                 _ => mark,
             });
             clear

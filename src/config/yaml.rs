@@ -120,12 +120,12 @@ impl Reader<'_> {
             None if !matches!(style, ScalarStyle::Plain) => return Ok(Kind::Text(text.to_owned())),
             None => text,
         };
-        plain(text).or_else(|why| {
+        Ok(plain(text).unwrap_or_else(|why| {
             self.findings.push(
                 Finding::error("bad-number", at.clone(), why).width(text.chars().count()).hint("quote it where it is a name, not a number"),
             );
-            Ok(Kind::Text(text.to_owned()))
-        })
+            Kind::Pending
+        }))
     }
 
     fn descend(&self, at: &Place, tag: Option<&Tag>) -> Result<(), Finding> {

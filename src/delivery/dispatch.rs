@@ -21,7 +21,7 @@ impl Engine {
     pub(super) fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         if self.held.is_some() {
             if self.draining {
-                self.let_go();
+                self.abandon();
             }
             return None;
         }
@@ -55,7 +55,7 @@ impl Engine {
     }
 
     /// What an operator stopped is not delivered on the way out either, and nobody waits for it: it comes again with the next start.
-    fn let_go(&mut self) {
+    fn abandon(&mut self) {
         drop(self.lanes.drain());
         self.parked.clear();
     }

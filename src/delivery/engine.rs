@@ -1,16 +1,17 @@
 //! The loop of one consumer's delivery: takes records in, decides what may be sent, sends it, acts on what comes back (`settle`). One task that owns plain state;
 //! it knows no Kafka: records come through a channel, dead letters leave through a trait.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
 use super::call::{Finished, Job};
@@ -27,7 +28,7 @@ use crate::telemetry::{Metrics, Recorder};
 
 /// Records taken in between two looks at what may be sent, so that a flood does not starve the calls that come back.
 const TAKEN_AT_ONCE: usize = 1_000;
-/// How often records that are not ours any more are looked for among those that wait for something else.
+/// How often records are looked for that wait for a judgement, or that came to wait just when they were taken away.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Probes of a sink whose configuration is in doubt.
 pub(super) const MENDING: Backoff = Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(30) };
@@ -74,6 +75,10 @@ pub struct Engine {
     parked_ever: u64,
     entered: u64,
     pub(super) calls: FuturesUnordered<BoxFuture<'static, Finished>>,
+    /// What tells that a partition's records are not ours any more, for each that they came from.
+    claims: HashMap<i32, CancellationToken>,
+    /// The same, to wait for.
+    taken_away: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Dead letters on their way; None comes from one whose record was taken away meanwhile.
     pub(super) buried: FuturesUnordered<BoxFuture<'static, Option<Box<dyn Ack>>>>,
     pub(super) preparing: Option<BoxFuture<'static, Result<(), Refusal>>>,
@@ -114,6 +119,8 @@ impl Engine {
             parked_ever: 0,
             entered: 0,
             calls: FuturesUnordered::new(),
+            claims: HashMap::new(),
+            taken_away: FuturesUnordered::new(),
             buried: FuturesUnordered::new(),
             preparing: None,
             prepared: false,
@@ -139,6 +146,8 @@ impl Engine {
             tokio::select! {
                 Some(finished) = self.calls.next() => self.settle(finished),
                 Some(ack) = self.buried.next() => self.buried(ack),
+                // a rebalance waits for what it takes away
+                Some(()) = self.taken_away.next() => self.let_go(),
                 prepared = prepared(&mut self.preparing) => self.after_prepare(prepared),
                 command = commands.recv() => match command {
                     Some(command) => self.obey(command),
@@ -165,7 +174,9 @@ impl Engine {
     fn take_in(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Unreadable(record) => self.bury_unreadable(record),
+            Incoming::Entry(entry) if entry.is_revoked() => {}
             Incoming::Entry(mut entry) => {
+                self.watch(&entry);
                 entry.choose_lane(self.settings.order, self.entered);
                 self.entered += 1;
                 self.lanes.push(entry);
@@ -173,6 +184,15 @@ impl Engine {
                     self.breaker.probe_early(Instant::now());
                 }
             }
+        }
+    }
+
+    /// Makes sure that it is noticed when the record's partition is taken away.
+    fn watch(&mut self, entry: &Entry) {
+        let claim = entry.ack.revoked();
+        if self.claims.get(&entry.partition).is_none_or(CancellationToken::is_cancelled) {
+            self.claims.insert(entry.partition, claim.clone());
+            self.taken_away.push(claim.clone().cancelled_owned().boxed());
         }
     }
 

@@ -144,13 +144,30 @@ impl<T: Laned> Lanes<T> {
 
     /// Takes all waiting records out, in queue order, to be pushed again when their lanes are chosen anew.
     pub fn drain(&mut self) -> Vec<T> {
-        let mut all: Vec<Placed<T>> = self.lanes.values_mut().flat_map(|lane| lane.waiting.drain(..)).collect();
+        let mut all = self.empty();
+        all.sort_by_key(|placed| placed.place);
+        all.into_iter().map(|placed| placed.record).collect()
+    }
+
+    /// Lets go of waiting records that are not wanted any more; the others keep their places. Cheap where all are wanted.
+    pub fn retain(&mut self, wanted: impl Fn(&T) -> bool) {
+        if self.lanes.values().flat_map(|lane| &lane.waiting).all(|placed| wanted(&placed.record)) {
+            return;
+        }
+        for placed in self.empty() {
+            if wanted(&placed.record) {
+                self.insert(placed);
+            }
+        }
+    }
+
+    fn empty(&mut self) -> Vec<Placed<T>> {
+        let all = self.lanes.values_mut().flat_map(|lane| lane.waiting.drain(..)).collect();
         self.lanes.retain(|_, lane| lane.out > 0);
         self.ready.clear();
         self.ready_by_target.clear();
         self.waiting = 0;
-        all.sort_by_key(|placed| placed.place);
-        all.into_iter().map(|placed| placed.record).collect()
+        all
     }
 
     fn insert(&mut self, placed: Placed<T>) {

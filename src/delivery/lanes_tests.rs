@@ -115,6 +115,10 @@ enum Step {
         batch: usize,
         done: u32,
     },
+    /// What waits in this lane is not wanted any more.
+    Drop {
+        lane: u64,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -123,6 +127,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (1..6_usize, 20..120_usize).prop_map(|(max_records, max_bytes)| Step::Take { max_records, max_bytes }),
         1 => Just(Step::Probe),
         2 => (any::<usize>(), any::<u32>()).prop_map(|(batch, done)| Step::Back { batch, done }),
+        1 => (0..6_u64).prop_map(|lane| Step::Drop { lane }),
     ];
     proptest::collection::vec(step, 0..120)
 }
@@ -196,6 +201,10 @@ proptest! {
                     }
                 }
                 Step::Back { .. } => {}
+                Step::Drop { lane } => {
+                    waiting.retain(|letter| letter.lane != lane);
+                    lanes.retain(|letter| letter.lane != lane);
+                }
             }
             prop_assert_eq!(lanes.waiting(), waiting.len());
         }

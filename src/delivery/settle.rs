@@ -41,7 +41,11 @@ impl Engine {
                 if probe {
                     self.breaker.abandoned();
                 }
-                return self.park(job, Instant::now());
+                self.let_go_of(&mut job);
+                if !job.segments.is_empty() {
+                    self.park(job, Instant::now());
+                }
+                return;
             }
         };
         self.metrics.batch(&self.consumer, outcome(&verdicts), verdicts.len(), took);
@@ -58,7 +62,7 @@ impl Engine {
         self.act(sorted, job, number, probe);
     }
 
-    fn act(&mut self, sorted: Sorted, mut job: Job, number: CallNumber, probe: bool) {
+    fn act(&mut self, mut sorted: Sorted, mut job: Job, number: CallNumber, probe: bool) {
         let accepted = !(sorted.delivered.is_empty() && sorted.ignored.is_empty());
         if accepted {
             self.failing.clear();
@@ -77,6 +81,7 @@ impl Engine {
             self.answered(probe);
         }
         if !sorted.unserved.is_empty() {
+            sorted.unserved.append(&mut sorted.failed);
             return self.unserved(sorted.unserved, job, probe);
         }
         if sorted.failed.is_empty() {
@@ -238,9 +243,7 @@ impl Engine {
 
     /// Takes out of a job what is not to be sent: what was taken away, what is too old. None where nothing of its head is left, or the sink cannot take it.
     pub(super) fn sift(&mut self, mut job: Job, probe: bool) -> Option<Job> {
-        for gone in job.segments.extract(|taken| taken.record.is_revoked()) {
-            self.lanes.done(gone.record.lane());
-        }
+        self.let_go_of(&mut job);
         if let Some(max_age) = self.settings.max_age {
             let oldest = (self.now)().as_millisecond() - i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
             for expired in job.segments.extract(|taken| time_of(&taken.record).is_some_and(|time| time < oldest)) {
@@ -278,17 +281,29 @@ impl Engine {
         }
     }
 
-    /// Judges what is held when nothing came that would decide, and lets go of what is not ours any more.
-    pub(super) fn sweep(&mut self) {
+    /// Lets go of what is not ours any more, wherever it waits.
+    pub(super) fn let_go(&mut self) {
         for gone in self.streak.extract(|taken| taken.record.is_revoked()) {
             self.lanes.done(gone.record.lane());
         }
-        for job in self.parked.values_mut() {
-            for gone in job.segments.extract(|taken| taken.record.is_revoked()) {
-                self.lanes.done(gone.record.lane());
+        for (when, mut job) in std::mem::take(&mut self.parked) {
+            self.let_go_of(&mut job);
+            if !job.segments.is_empty() {
+                self.parked.insert(when, job);
             }
         }
-        self.parked.retain(|_, job| !job.segments.is_empty());
+        self.lanes.retain(|entry| !entry.is_revoked());
+    }
+
+    fn let_go_of(&mut self, job: &mut Job) {
+        for gone in job.segments.extract(|taken| taken.record.is_revoked()) {
+            self.lanes.done(gone.record.lane());
+        }
+    }
+
+    /// Judges what is held when nothing came that would decide.
+    pub(super) fn sweep(&mut self) {
+        self.let_go();
         if self.idle_for_judgement() && self.streak.due().is_some_and(|due| due <= Instant::now()) {
             for dead in self.streak.release() {
                 self.bury_refused(dead);

@@ -83,13 +83,7 @@ async fn feed(producer: Producer, mut events: Simulation, rate: u64, metrics: &M
             fed.events += 1;
             fed.broken += u64::from(event.broken.is_some());
             fed.duplicates += u64::from(event.duplicate);
-            let output = Output {
-                topic: event.topic.into(),
-                partition: -1,
-                key: Some(event.key.as_bytes().to_vec()),
-                value: event.value.to_vec(),
-                headers: Vec::new(),
-            };
+            let output = Output::keyed(event.topic, event.key.as_bytes(), &event.value);
             let producer = producer.clone();
             acknowledgements.push(async move { producer.produce(output).await });
         }

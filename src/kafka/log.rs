@@ -31,6 +31,10 @@ impl Problems {
             Some(
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::TopicAuthorizationFailed,
             ) => reason.to_string(),
+            // One outage, told twice by librdkafka: of a connection, and of all
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve) => {
+                "unreachable".to_string()
+            }
             code => format!("{code:?}"),
         };
         if !self.is_news(key) {

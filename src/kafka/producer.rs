@@ -28,6 +28,13 @@ pub struct Output {
     pub headers: Vec<(&'static str, Vec<u8>)>,
 }
 
+impl Output {
+    /// As emitters send it: the key chooses the partition, no headers.
+    pub fn keyed(topic: &str, key: &[u8], value: &[u8]) -> Output {
+        Output { topic: topic.into(), partition: -1, key: Some(key.to_vec()), value: value.to_vec(), headers: Vec::new() }
+    }
+}
+
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ProduceError {
     /// Larger than the broker or the client takes.

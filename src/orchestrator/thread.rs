@@ -19,6 +19,8 @@ use crate::kafka::{
 use crate::pipeline::{Outcome, Record, Scratch};
 use crate::telemetry::{Metrics, Recorder};
 
+/// How long the threads may take to end when nothing comes any more: a source that Kafka holds up may not have let go of them.
+const JOIN_WITHIN: Duration = Duration::from_secs(1);
 /// How long a thread waits for room in the producer's buffer between two tries.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
 
@@ -282,8 +284,10 @@ impl Threads {
             let _ = oversized.send(None);
             last.into_iter().for_each(join);
         });
-        if joined.await.is_err() {
-            tracing::warn!("the orchestrator's threads could not be joined: the runtime is going down");
+        match tokio::time::timeout(JOIN_WITHIN, joined).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::warn!("the orchestrator's threads could not be joined: the runtime is going down"),
+            Err(_) => tracing::warn!("the orchestrator's threads did not end in time: what they had comes again"),
         }
     }
 }

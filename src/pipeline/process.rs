@@ -1,7 +1,7 @@
 //! The pipeline itself: compiled from a config set, then record → outcome.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +18,7 @@ use super::tables;
 use super::template::Templates;
 use super::view::Seen;
 use super::{Accepted, Origin, Outcome, Reason, Record, Rejection, RouteInfo, TableDefinition, Violation};
-use crate::config::{ConfigSet, Digest, Findings, Limits};
+use crate::config::{ConfigSet, Digest, Findings, Limits, Loaded};
 
 /// A compiled config set. Immutable; shared by all threads.
 pub struct Pipeline {
@@ -43,9 +43,21 @@ pub struct Scratch {
     pub(super) text: Vec<u8>,
 }
 
-/// Everything that is wrong with a set, for `validate`: schemas, templates, expressions and what binds them.
-pub fn check(set: &ConfigSet) -> Findings {
-    build(set).1
+/// Everything that is wrong with what was read, for `validate`: schemas, templates, expressions and what binds them, in every environment.
+pub fn check(loaded: &Loaded) -> Findings {
+    on_a_deep_stack(|| {
+        let shared = ConfigSet { consumers: BTreeMap::new(), ..loaded.draft().clone() };
+        let (mut pipeline, mut findings) = compiled(&shared);
+        for variants in loaded.variants().values() {
+            let of_each = variants.iter().map(|variant| {
+                let mut findings = Findings::default();
+                route::compile_consumer(&shared, &variant.consumer, &mut pipeline.templates, &mut findings);
+                (variant.environments.clone(), findings)
+            });
+            findings.extend(Findings::across(of_each.collect()));
+        }
+        findings.sorted()
+    })
 }
 
 impl Pipeline {
@@ -54,7 +66,7 @@ impl Pipeline {
     /// # Errors
     /// All findings, where one of them is an error.
     pub fn compile(set: &ConfigSet) -> Result<Pipeline, Findings> {
-        let (pipeline, findings) = build(set);
+        let (pipeline, findings) = on_a_deep_stack(|| compiled(set));
         if findings.has_errors() { Err(findings) } else { Ok(pipeline) }
     }
 
@@ -232,13 +244,12 @@ fn replayed(record: &Record<'_>) -> Option<Origin> {
 const STACK_BYTES: usize = 256 << 20;
 
 /// `compiled`, on a thread with a deep stack.
-fn build(set: &ConfigSet) -> (Pipeline, Findings) {
+fn on_a_deep_stack<T: Send>(work: impl Fn() -> T + Send + Sync) -> T {
     std::thread::scope(|scope| {
-        let deep = std::thread::Builder::new().name("compile".to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, || compiled(set));
-        match deep {
+        match std::thread::Builder::new().name("compile".to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, &work) {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             // no thread to be had: this one will do for any set but a strange one
-            Err(_) => compiled(set),
+            Err(_) => work(),
         }
     })
 }

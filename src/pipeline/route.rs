@@ -110,27 +110,41 @@ pub(super) fn plan(set: &ConfigSet, schemas: Compiled, templates: &mut Templates
     let mut infos = Vec::new();
     let mut active: Vec<(Vec<Matcher>, Arc<CompiledRoute>)> = Vec::new();
     for consumer in set.consumers.values() {
-        let key = consumer.queue.key.as_ref().and_then(|key| compile(key, Available::Event, templates, findings)).map(Arc::new);
-        let value = consumer_value(&consumer.name);
-        for route in &consumer.routes {
-            let info = Arc::new(RouteInfo {
-                consumer: consumer.name.clone(),
-                route: route.name.clone(),
-                sink: consumer.sink.kind(),
-                partitions: consumer.queue.partitions,
-                keep_event: consumer.keep_event(),
-            });
-            infos.push(info.clone());
-            let matchers = route.events.iter().filter_map(|pattern| Matcher::new(&pattern.value)).collect();
-            let Some(compiled) = compile_route(set, consumer, route, info, value.clone(), key.clone(), templates, findings) else {
-                continue;
-            };
-            if consumer.state == ConsumerState::Active {
-                active.push((matchers, Arc::new(compiled)));
+        for (info, matchers, route) in compile_consumer(set, consumer, templates, findings) {
+            infos.push(info);
+            if let Some(route) = route
+                && consumer.state == ConsumerState::Active
+            {
+                active.push((matchers, Arc::new(route)));
             }
         }
     }
     Routes { infos, plans: plans(set, schemas, &active) }
+}
+
+/// The routes of one consumer, each with what it takes; without a `CompiledRoute` where one has findings.
+pub(super) fn compile_consumer(
+    set: &ConfigSet,
+    consumer: &Consumer,
+    templates: &mut Templates,
+    findings: &mut Findings,
+) -> Vec<(Arc<RouteInfo>, Vec<Matcher>, Option<CompiledRoute>)> {
+    let key = consumer.queue.key.as_ref().and_then(|key| compile(key, Available::Event, templates, findings)).map(Arc::new);
+    let value = consumer_value(&consumer.name);
+    let mut compiled = Vec::new();
+    for route in &consumer.routes {
+        let info = Arc::new(RouteInfo {
+            consumer: consumer.name.clone(),
+            route: route.name.clone(),
+            sink: consumer.sink.kind(),
+            partitions: consumer.queue.partitions,
+            keep_event: consumer.keep_event(),
+        });
+        let matchers = route.events.iter().filter_map(|pattern| Matcher::new(&pattern.value)).collect();
+        let ready = compile_route(set, consumer, route, info.clone(), value.clone(), key.clone(), templates, findings);
+        compiled.push((info, matchers, ready));
+    }
+    compiled
 }
 
 #[allow(clippy::too_many_arguments)] // one place that brings all rooms' parts of a route together

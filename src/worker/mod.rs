@@ -125,9 +125,9 @@ impl Worker {
                 }
                 change = changes.changed() => {
                     self.take(change).await;
-                    self.look_after().await?;
+                    self.look_after(stop).await?;
                 }
-                _ = round.tick() => self.look_after().await?,
+                _ = round.tick() => self.look_after(stop).await?,
             }
         }
     }
@@ -203,23 +203,15 @@ impl Worker {
         }
     }
 
-    async fn look_after(&mut self) -> Result<(), WorkerError> {
+    async fn look_after(&mut self, stop: &CancellationToken) -> Result<(), WorkerError> {
         self.producer.heal();
         if let Some(next) = self.next.take() {
-            match self.go_live(&next).await {
-                Ok(()) => {}
-                Err(WorkerError::Kafka(error)) => {
-                    let why = format!("the config set waits for its topics: {error}");
-                    if self.live.is_none() {
-                        self.options.readiness.set(Some(why.clone()));
-                    }
-                    if self.status.borrow().waiting.as_ref() != Some(&why) {
-                        warn!(digest = next.set.digest.short(), "{why}");
-                        self.status.send_modify(|status| status.waiting = Some(why));
-                    }
-                    self.next = Some(next);
-                }
-                Err(error) => return Err(error),
+            let began = Instant::now();
+            // Kafka may be long in answering
+            match stop.run_until_cancelled(self.ensure_topics(&next)).await {
+                None => return Ok(()),
+                Some(Ok(())) => self.go_live(&next, began).await?,
+                Some(Err(error)) => self.wait_for_topics(next, &error),
             }
         }
         if let Some(orchestrator) = &self.orchestrator
@@ -248,10 +240,20 @@ impl Worker {
         });
     }
 
-    /// Topics first, so that nothing is routed to where it cannot go; then the consumers' deliveries, then the orchestrator.
-    async fn go_live(&mut self, next: &Candidate) -> Result<(), WorkerError> {
-        let began = Instant::now();
-        self.ensure_topics(next).await?;
+    fn wait_for_topics(&mut self, next: Candidate, error: &KafkaError) {
+        let why = format!("the config set waits for its topics: {error}");
+        if self.live.is_none() {
+            self.options.readiness.set(Some(why.clone()));
+        }
+        if self.status.borrow().waiting.as_ref() != Some(&why) {
+            warn!(digest = next.set.digest.short(), "{why}");
+            self.status.send_modify(|status| status.waiting = Some(why));
+        }
+        self.next = Some(next);
+    }
+
+    /// Its topics are there, so that nothing is routed to where it cannot go; now the consumers' deliveries, then the orchestrator.
+    async fn go_live(&mut self, next: &Candidate, began: Instant) -> Result<(), WorkerError> {
         self.deliveries.reconcile(next, &self.options, &self.producer).await?;
         let git_commit = next.publication.as_ref().and_then(|publication| publication.label.git_commit.clone());
         if self.options.roles.orchestrator {
@@ -289,11 +291,11 @@ impl Worker {
         Ok(())
     }
 
-    async fn ensure_topics(&self, next: &Candidate) -> Result<(), WorkerError> {
+    async fn ensure_topics(&self, next: &Candidate) -> Result<(), KafkaError> {
         let kafka = &self.options.kafka;
         for ensured in kafka.ensure_topics(kafka.owned_topics(&next.set), true).await? {
             if let Ensured::Wrong(error) = ensured {
-                return Err(error.into());
+                return Err(error);
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! A delivery engine on a bench: a feed, a sink that does what a test says, dead letters that are kept. No broker, no real time.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use analytica::config::{BodyForm, Configured, Delivery, FileSink, Method, SinkKind, SinkSettings};
@@ -50,7 +50,7 @@ pub struct Seen {
     pub accepted: Vec<u64>,
     pub letters: Vec<Letter>,
     pub acknowledged: BTreeSet<u64>,
-    /// Nobody holds them any more, acknowledged or not.
+    /// Records whose claim is gone, acknowledged or not.
     pub let_go: BTreeSet<u64>,
     pub prepared: usize,
     running: usize,
@@ -148,7 +148,8 @@ impl Ack for Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.seen.lock().unwrap().let_go.insert(self.record);
+        // a panic of the test itself must not become a second one
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).let_go.insert(self.record);
     }
 }
 

@@ -179,3 +179,51 @@ async fn records_older_than_max_age_are_dead_and_never_sent() {
     bench.all_done(0..2).await;
     assert_eq!((bench.dead(), bench.accepted()), (vec![(0, "expired")], vec![1]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_which_some_fail_and_some_are_not_served_loses_neither() {
+    let bench = Bench::new(Delivery::default());
+    bench.sink.now_does(|call| {
+        let verdict = |record: &u64| match record % 3 {
+            0 => refused(Blame::Configuration, "403"),
+            1 => refused(Blame::Sink, "503"),
+            _ => Verdict::Delivered,
+        };
+        (Duration::ZERO, if call.index == 0 { call.records.iter().map(verdict).collect() } else { call.all(&Verdict::Delivered) })
+    });
+    bench.feed_all(0..9);
+    bench.all_done(0..9).await;
+    assert_eq!((bench.accepted().len(), bench.dead()), (9, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn later_records_of_a_culprits_key_wait_until_it_is_judged() {
+    let bench = Bench::new(Delivery { concurrency: 1, ..Delivery::default() });
+    refuses(&bench, |record| record == 0, refusal(Blame::Record, "400"));
+    for (record, key) in [(0, "u"), (1, "u"), (2, "other"), (3, "u")] {
+        bench.feed(record, key);
+    }
+    bench.all_done(0..4).await;
+    assert_eq!(bench.dead(), [(0, "refused")]);
+    // Only when another key has passed it is known that 0 is at fault
+    let calls = bench.batches();
+    let judged = calls.iter().position(|call| call == &[2]).expect("the other key passes by itself");
+    assert!(calls[..judged].contains(&vec![0]), "{calls:?}");
+    assert!(calls[judged + 1..].concat() == [1, 3], "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_keep_their_order_when_it_was_the_configuration_and_not_the_records() {
+    let bench = Bench::new(Delivery { concurrency: 1, max_records: 10, ..Delivery::default() });
+    // As if the first record of each key were at fault; the second, in the same batch, would pass
+    refuses(&bench, |record| record % 2 == 0, refusal(Blame::Record, "400"));
+    (0..80).for_each(|record| bench.feed(record, &format!("key-{}", record / 2)));
+    bench.state_is("misconfigured").await;
+    assert_eq!(bench.accepted(), [0; 0], "nothing overtook those that are held");
+    refuses(&bench, |_| false, refusal(Blame::Record, "400"));
+    bench.all_done(0..80).await;
+    let accepted = bench.accepted();
+    let place = |record: u64| accepted.iter().position(|other| *other == record);
+    assert!((0..40).all(|key| place(2 * key) < place(2 * key + 1)), "{accepted:?}");
+    assert_eq!((accepted.len(), bench.dead()), (80, vec![]));
+}

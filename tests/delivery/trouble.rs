@@ -152,3 +152,32 @@ async fn what_is_taken_away_while_it_waits_is_never_sent_and_frees_its_key() {
     assert!(bench.batches().len() <= 3, "{:?}", bench.batches());
     assert_eq!(bench.dead(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_away_is_let_go_at_once_wherever_it_waits() {
+    let bench = Bench::new(Delivery { max_records: 1, concurrency: 2, retry_initial: SECOND * 30, ..Delivery::default() });
+    bench.sink.now_does(|call| {
+        // one call is out all the time, the others fail
+        let verdict = if call.records.contains(&0) { Verdict::Delivered } else { refused(Blame::Sink, "503") };
+        (if call.records.contains(&0) { SECOND * 9 } else { Duration::ZERO }, call.all(&verdict))
+    });
+    bench.feed_all(0..200);
+    bench.state_is("paused").await;
+    let gone: Vec<u64> = (0..200).filter(|record| partition_of(Some(&format!("key-{record}"))) == partition_of(Some("key-0"))).collect();
+    assert!(gone.len() > 20);
+    bench.partitions[partition_of(Some("key-0"))].cancel();
+    let revoked = bench.elapsed();
+    bench.until("all of it is let go", |seen| gone.iter().all(|record| seen.let_go.contains(record))).await;
+    assert!(bench.elapsed() - revoked < Duration::from_millis(10), "a rebalance waits for it: {:?}", bench.elapsed() - revoked);
+    assert_eq!(bench.seen.lock().unwrap().let_go.len(), gone.len(), "the others are kept");
+
+    // What still came of it after that is let go as it comes
+    bench.feed(0, "key-0");
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    bench.sink.now_does(|call| (Duration::ZERO, call.all(&Verdict::Delivered)));
+    let kept: Vec<u64> = (0..200).filter(|record| !gone.contains(record)).collect();
+    bench.all_done(kept.clone()).await;
+    let mut accepted = bench.accepted();
+    accepted.sort_unstable();
+    assert_eq!(accepted, kept, "nothing of it is sent");
+}

@@ -34,14 +34,14 @@ pub fn brokers() -> String {
     std::env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS is not set: run scripts/test.sh, which starts a broker, or name one")
 }
 
-fn client() -> ClientConfig {
+fn client(brokers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers());
+    config.set("bootstrap.servers", brokers);
     config
 }
 
-pub fn create_topic(name: &str, partitions: i32) {
-    let admin: AdminClient<DefaultClientContext> = client().create().expect("admin client");
+pub fn create_topic(brokers: &str, name: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> = client(brokers).create().expect("admin client");
     let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let results = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)))));
@@ -54,8 +54,8 @@ pub fn create_topic(name: &str, partitions: i32) {
 pub struct Emitter(ThreadedProducer<DefaultProducerContext>);
 
 impl Emitter {
-    pub fn new() -> Emitter {
-        let mut config = client();
+    pub fn new(brokers: &str) -> Emitter {
+        let mut config = client(brokers);
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("queue.buffering.max.messages", "1000000");
         Emitter(config.create().expect("producer"))
     }
@@ -80,8 +80,8 @@ impl Emitter {
 }
 
 /// Everything that stands on a topic now; a topic that is not there holds nothing.
-pub fn read_all(topic: &str) -> Vec<Stored> {
-    let mut config = client();
+pub fn read_all(brokers: &str, topic: &str) -> Vec<Stored> {
+    let mut config = client(brokers);
     config
         .set("group.id", "reader")
         .set("enable.auto.commit", "false")

@@ -23,6 +23,7 @@ pub fn signed_up(id: &str, user: &str) -> Value {
 /// All that one test needs.
 pub struct Line {
     pub root: TempDir,
+    pub brokers: String,
     pub events: String,
     pub prefix: String,
     pub schema: Schema,
@@ -34,7 +35,12 @@ pub struct Line {
 impl Line {
     /// A small root: one event, consumers `warehouse` (PostgreSQL) and `engagement` (HTTP).
     pub fn new() -> Line {
-        let line = Line::bare();
+        Line::on(&kafka::brokers())
+    }
+
+    /// The same on other brokers than those that all tests share.
+    pub fn on(brokers: &str) -> Line {
+        let line = Line::bare(brokers);
         line.file(
             "schemas/signed_up/1.json",
             &json!({
@@ -61,7 +67,7 @@ impl Line {
 
     /// The project's own root, on topics of this test's own.
     pub fn starter() -> Line {
-        let line = Line::bare();
+        let line = Line::bare(&kafka::brokers());
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         for part in ["schemas", "transforms", "consumers"] {
             copy(&project.join(part), &line.root.path().join(part));
@@ -73,14 +79,14 @@ impl Line {
                 line.events
             ),
         );
-        kafka::create_topic(&format!("{}.loan", line.events), 6);
+        kafka::create_topic(&line.brokers, &format!("{}.loan", line.events), 6);
         line
     }
 
-    fn bare() -> Line {
+    fn bare(brokers: &str) -> Line {
         let name = format!("t{}", uuid::Uuid::new_v4().simple());
         let (events, prefix) = (format!("{name}.events"), format!("{name}.owned"));
-        kafka::create_topic(&events, 6);
+        kafka::create_topic(brokers, &events, 6);
         let root = tempfile::tempdir().expect("temp dir");
         let schema = Schema::new(&name);
         let receiver = Receiver::start();
@@ -88,9 +94,10 @@ impl Line {
             ("WAREHOUSE_URL".to_owned(), schema.url.clone()),
             ("DITTOFEED_URL".to_owned(), receiver.url()),
             ("DITTOFEED_WRITE_KEY".to_owned(), "test:key".to_owned()),
-            ("KAFKA_BROKERS".to_owned(), kafka::brokers()),
+            ("KAFKA_BROKERS".to_owned(), brokers.to_owned()),
         ]);
-        let line = Line { root, events, prefix, schema, receiver, emitter: Emitter::new(), environment };
+        let (brokers, emitter) = (brokers.to_owned(), Emitter::new(brokers));
+        let line = Line { root, brokers, events, prefix, schema, receiver, emitter, environment };
         line.file(
             "analytica.yaml",
             &format!("version: 1\nkafka: {{ brokers: [\"${{KAFKA_BROKERS}}\"], prefix: {} }}\nconfig: {{ from: files }}\n", line.prefix),
@@ -122,6 +129,11 @@ impl Line {
         self.emitter.send(&self.events, key, event.to_string().as_bytes());
     }
 
+    /// Events `e<n>` of a few users.
+    pub fn emit_signed_up(&self, numbers: std::ops::Range<usize>) {
+        numbers.for_each(|n| self.emit(&signed_up(&format!("e{n}"), &format!("u{}", n % 20))));
+    }
+
     pub fn emit_raw(&self, value: &[u8]) {
         self.emitter.send(&self.events, None, value);
     }
@@ -138,15 +150,15 @@ impl Line {
     }
 
     pub fn rejected(&self) -> Vec<Stored> {
-        kafka::read_all(&format!("{}.dev.rejected", self.prefix))
+        kafka::read_all(&self.brokers, &format!("{}.dev.rejected", self.prefix))
     }
 
     pub fn dead(&self, consumer: &str) -> Vec<Stored> {
-        kafka::read_all(&format!("{}.dev.dead.{consumer}", self.prefix))
+        kafka::read_all(&self.brokers, &format!("{}.dev.dead.{consumer}", self.prefix))
     }
 
     pub fn queue(&self, consumer: &str) -> Vec<Stored> {
-        kafka::read_all(&format!("{}.dev.queue.{consumer}", self.prefix))
+        kafka::read_all(&self.brokers, &format!("{}.dev.queue.{consumer}", self.prefix))
     }
 }
 

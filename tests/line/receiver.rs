@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 /// How a call is answered, from its parsed body.
@@ -86,7 +87,7 @@ impl Receiver {
     }
 }
 
-async fn take(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or("").to_owned();
     let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let call = Call { path: uri.to_string(), headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) };
@@ -95,5 +96,9 @@ async fn take(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, b
         200..300 => shared.taken.lock().unwrap().push(call),
         _ => *shared.refused.lock().unwrap() += 1,
     }
-    StatusCode::from_u16(status).expect("status")
+    let answer = StatusCode::from_u16(status).expect("status").into_response();
+    match status {
+        300..400 => ([("location", "/elsewhere")], answer).into_response(),
+        _ => answer,
+    }
 }

@@ -17,8 +17,8 @@ impl Flow {
     fn start(line: &Line) -> Flow {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (ended, count, topic) = (Arc::clone(&stop), Arc::clone(&sent), line.events.clone());
+        let emitter = Emitter::new(&line.brokers);
         let thread = std::thread::spawn(move || {
-            let emitter = Emitter::new();
             while !ended.load(Ordering::SeqCst) {
                 let n = count.load(Ordering::SeqCst);
                 let user = format!("u{}", n % 50);

@@ -138,7 +138,7 @@ impl Place {
 
     /// A worker on the published set and the real Kafka.
     pub fn worker(&self, arguments: &[&str]) -> Worker {
-        self.topic.call_once(|| kafka::create_topic(&self.events(), 1));
+        self.topic.call_once(|| kafka::create_topic(&kafka::brokers(), &self.events(), 1));
         let mut command = self.command();
         command.args(["run", "--admin", "127.0.0.1:0", "--log-format", "json"]).args(arguments).env("KAFKA_BROKERS", kafka::brokers());
         Worker::start(command)
@@ -146,7 +146,7 @@ impl Place {
 
     /// Events that the small root takes.
     pub fn emit(&self, ids: &[&str]) {
-        let emitter = kafka::Emitter::new();
+        let emitter = kafka::Emitter::new(&kafka::brokers());
         for id in ids {
             let event = serde_json::json!({ "type": "track", "event": "step", "messageId": id, "userId": "u" });
             emitter.send(&self.events(), Some("u"), event.to_string().as_bytes());

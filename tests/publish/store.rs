@@ -268,7 +268,7 @@ fn whatever_becomes_of_redis_the_last_good_set_stays_and_the_next_one_is_taken()
             // as `apply --recover` does
             let recovered = Revision { epoch: 2, generation: 1 };
             place.raw("DEL", "current", &[]);
-            let outcome = redis.publish(&set("mended"), &Expected(None), recovered, &label("recovered")).await.expect("an answer");
+            let outcome = redis.publish(&set("mended"), &Expected::Nothing, recovered, &label("recovered")).await.expect("an answer");
             assert!(matches!(outcome, Outcome::Published(_)), "{damage}: {outcome:?}");
             assert_eq!(follower.next().await.publication.unwrap().revision, recovered, "{damage}");
             follower.state("current").await;

@@ -2,8 +2,10 @@
 
 mod files;
 mod http;
+mod http2;
 mod kafka;
 mod postgres;
+mod postgres_tls;
 mod sqlite;
 mod tls;
 

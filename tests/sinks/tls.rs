@@ -20,7 +20,7 @@ use openssl::x509::{X509, X509NameBuilder};
 use super::{blames, connect, deliver, refusal};
 
 /// A certificate for 127.0.0.1 that is its own authority.
-fn certificate() -> (PKey<Private>, X509) {
+pub(super) fn certificate() -> (PKey<Private>, X509) {
     let make = || {
         let key = PKey::from_rsa(Rsa::generate(2048)?)?;
         let mut name = X509NameBuilder::new()?;

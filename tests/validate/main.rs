@@ -1,5 +1,10 @@
 //! What `analytica validate` finds, and where.
 
+mod consumers;
+mod environments;
+mod schemas;
+mod templates;
+
 use std::fs;
 use std::process::Output;
 
@@ -7,6 +12,8 @@ use assert_cmd::Command;
 
 /// A config root that is right until a test breaks it.
 struct Root(tempfile::TempDir);
+
+const QUEUE: &str = "version: 1\nsink: { type: queue }\nroutes:\n  - name: all\n    events: [\"*\"]\n    transform: a.json.j2\n";
 
 const WAREHOUSE: &str = "version: 1\nsink: { type: warehouse, url: \"sqlite:var/w.db\" }\nroutes:\n  - name: all\n    events: [\"*\"]\n    table: { name: events, key: [id] }\n    columns: { id: event.messageId }\n";
 
@@ -49,6 +56,21 @@ impl Validated {
         let text = self.text();
         assert_eq!(self.0.status.code(), Some(1), "{text}");
         assert!(text.contains(place) && text.contains(words), "{place} and {words:?} are not in\n{text}");
+    }
+
+    /// A warning, which lets the root pass.
+    #[track_caller]
+    fn warns_of(&self, place: &str, words: &str) {
+        let text = self.text();
+        assert_eq!(self.0.status.code(), Some(0), "{text}");
+        assert!(text.contains("warning[") && text.contains(place) && text.contains(words), "{place} and {words:?} are not in\n{text}");
+    }
+
+    /// How many findings there are, by the last line.
+    #[track_caller]
+    fn counts(&self, errors_and_warnings: &str) {
+        let text = self.text();
+        assert!(text.lines().last().is_some_and(|last| last.starts_with(errors_and_warnings)), "not {errors_and_warnings}:\n{text}");
     }
 
     #[track_caller]
@@ -149,8 +171,7 @@ fn mistakes_in_every_kind_of_file_are_found() {
         ("analytica.yaml", "version: 1\nkafka: { brokrs: [\"a:1\"] }\n", "analytica.yaml:2:10", "did you mean `brokers`?"),
         ("consumers/b.yaml", "", "consumers/b.yaml:1:1", "`routes` is missing"),
     ] {
-        let used = "version: 1\nsink: { type: queue }\nroutes:\n  - name: all\n    events: [\"*\"]\n    transform: a.json.j2\n";
-        root().consumer(used).file(file, text).validate(&[]).fails_with(place, words);
+        root().consumer(QUEUE).file(file, text).validate(&[]).fails_with(place, words);
     }
 }
 
@@ -172,8 +193,7 @@ fn expressions_are_checked_in_their_place() {
 #[test]
 fn a_template_of_very_many_operators_ends_nothing() {
     let sum = vec!["1"; 50_000].join("+");
-    let consumer = "version: 1\nsink: { type: queue }\nroutes:\n  - name: all\n    events: [\"*\"]\n    transform: a.json.j2\n";
-    root().consumer(consumer).file("transforms/a.json.j2", &format!("[{{{{ {sum} }}}}]")).validate(&[]).passes();
+    root().consumer(QUEUE).file("transforms/a.json.j2", &format!("[{{{{ {sum} }}}}]")).validate(&[]).passes();
 }
 
 #[test]

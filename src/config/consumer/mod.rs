@@ -1,9 +1,11 @@
 //! consumers/<name>.yaml with its environment laid over it → `Consumer`; and, on the machine that delivers, `Consumer` → `Configured`.
 
+mod columns;
 mod delivery;
 mod route;
 mod secrets;
 mod sink;
+mod target;
 
 pub use secrets::CLEAR_SECRET;
 pub(super) use secrets::warn_of_clear;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::config::findings::{Finding, Findings, Severity};
+use crate::config::findings::{Finding, Findings};
 use crate::config::node::{Kind, Node};
 use crate::config::text::Text;
 
@@ -13,6 +13,8 @@ pub const CLEAR_SECRET: &str = "secret-in-clear";
 
 /// Stands for a variable where a value is looked at.
 const VARIABLE: &str = "\u{0}";
+/// Stands for a variable that may be nothing (`${X:-}`): what is written beside it must then be a value by itself.
+const EMPTY: &str = "\u{1}";
 
 static KEY_FORMATS: LazyLock<Regex> = LazyLock::new(|| {
     let formats = [
@@ -51,7 +53,7 @@ pub(super) fn refuse_clear(sink: &Node, findings: &mut Findings) {
         if findings.iter().any(|finding| finding.code == CLEAR_SECRET && finding.at == node.at) {
             return;
         }
-        let clear = text.in_clear(VARIABLE);
+        let clear = text.in_clear(VARIABLE, EMPTY);
         if has_password(&clear) {
             findings.push(found(node, "a password in a URL"));
         } else if KEY_FORMATS.is_match(&clear) {
@@ -65,7 +67,7 @@ pub(in crate::config) fn warn_of_clear(section: &Node, findings: &mut Findings) 
     let mut found = Findings::default();
     refuse_clear(section, &mut found);
     for finding in found.iter() {
-        findings.push(Finding { severity: Severity::Warning, ..finding.clone() });
+        findings.push(finding.clone().as_warning());
     }
 }
 
@@ -84,17 +86,27 @@ fn found(node: &Node, what: &str) -> Finding {
         .hint("write ${secret:NAME} or ${file:path}, and give the value to the worker; what has been committed once must be changed")
 }
 
-/// Whether letters or digits of a value are in the file itself. `Bearer ${secret:X}` is fine: a scheme is no secret.
+/// Whether letters or digits of a value are in the file itself. `Bearer ${secret:X}` is fine, a scheme is no secret; and of what stands before a variable
+/// that may be nothing, neither a scheme nor a user's name is one: `user:${X:-}`.
 fn stands_in_clear(node: &Node) -> bool {
     let clear = match &node.kind {
         Kind::Text(source) => match Text::new(source.as_str()) {
-            Ok(text) => text.in_clear(VARIABLE),
+            Ok(text) => text.in_clear(VARIABLE, EMPTY),
             Err(_) => return false, // a finding of its own
         },
         Kind::Number(_) => return true,
         _ => return false,
     };
-    !clear.contains(VARIABLE) && clear.chars().any(char::is_alphanumeric)
+    let secret = match clear.contains(EMPTY) {
+        true => after(after(&clear, ' '), ':'),
+        false => &clear,
+    };
+    !clear.contains(VARIABLE) && secret.chars().any(char::is_alphanumeric)
+}
+
+/// What stands behind the first of a character; all of it where there is none.
+fn after(text: &str, mark: char) -> &str {
+    text.split_once(mark).map_or(text, |(_, after)| after)
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -114,12 +126,14 @@ fn has_password(value: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, password)| password);
     let parameter = rest.split_once('?').is_some_and(|(_, query)| {
-        query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .any(|(name, value)| is_secret_name(name) && !value.is_empty() && !value.contains(VARIABLE))
+        query.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, value)| is_secret_name(name) && is_written(value))
     });
-    parameter || password.is_some_and(|password| !password.is_empty() && !password.contains(VARIABLE))
+    parameter || password.is_some_and(is_written)
+}
+
+/// Whether a part of a URL is more than variables.
+fn is_written(value: &str) -> bool {
+    !value.contains(VARIABLE) && !value.replace(EMPTY, "").is_empty()
 }
 
 #[cfg(test)]
@@ -142,6 +156,14 @@ mod tests {
         for sink in [
             "auth: { basic: \"user:password\" }",
             "auth: { bearer: \"${TOKEN:-abcdef}\" }",
+            "auth: { basic: \"key:secret${X:-}\" }",
+            "auth: { basic: \"${X:-}key:secret\" }",
+            "auth: { basic: \"secret${X:-}\" }",
+            "auth: { basic: \"key:secret:${X:-}\" }",
+            "auth: { bearer: \"${X:-}abcdef${Y:-}\" }",
+            "headers: { Authorization: \"Bearer abc${X:-}\" }",
+            "url: \"postgres://app:hunter2${X:-}@db/app\"",
+            "base_url: \"https://example.org/?api_key=abc${X:-}\"",
             "auth: { header: { name: X-Auth, value: abc } }",
             "headers: { Authorization: Bearer abc }",
             "headers: { X-Api-Key: 12345 }",
@@ -160,6 +182,12 @@ mod tests {
         for sink in [
             "auth: { basic: \"${secret:KEY}\" }",
             "auth: { bearer: \"${TOKEN}\" }",
+            "auth: { basic: \"user:${secret:X}\" }",
+            "auth: { basic: \"user:${X:-}\" }",
+            "auth: { bearer: \"${X:-}\" }",
+            "headers: { Authorization: \"Bearer ${X:-}\" }",
+            "url: \"postgres://app:${X:-}@db/app\"",
+            "base_url: \"https://example.org/?api_key=${X:-}\"",
             "headers: { Authorization: \"Bearer ${secret:X}\", Content-Type: application/json, Idempotency-Key: x }",
             "properties: { sasl.password: \"${file:/run/secrets/p}\", ssl.key.location: /etc/key.pem, compression.type: zstd }",
             "url: postgres://app:${secret:PASSWORD}@db/app",

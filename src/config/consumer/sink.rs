@@ -149,6 +149,9 @@ fn check_warehouse_url(value: &str) -> Result<(), &'static str> {
     match value.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => Ok(()),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => Ok(()),
+        Some(("clickhouse" | "clickhouses", _)) => {
+            Err("`clickhouse://` is not supported in this version: write sqlite:<path> or postgres://<host>/<database>")
+        }
         _ => Err("`url` is not the URL of a warehouse: write sqlite:<path> or postgres://<host>/<database>"),
     }
 }

@@ -101,6 +101,11 @@ impl Leases {
         !table.is_empty() && table.values().all(|held| held.ends.is_some() && held.lag() == 0)
     }
 
+    /// Whoever still works on a record of ours need not any more.
+    pub(super) fn close(&self) {
+        self.table().values().for_each(|held| held.lease.close());
+    }
+
     fn assign(&self, partitions: &TopicPartitionList) {
         let mut table = self.table();
         for element in partitions.elements() {
@@ -132,7 +137,7 @@ impl Leases {
         positions(table.values_mut(), confirmed)
     }
 
-    fn confirm(&self, offsets: &TopicPartitionList) {
+    pub(super) fn confirm(&self, offsets: &TopicPartitionList) {
         let mut table = self.table();
         for element in offsets.elements() {
             if let (Ok(()), Offset::Offset(offset)) = (element.error(), element.offset())

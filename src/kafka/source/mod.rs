@@ -2,8 +2,6 @@
 
 mod leases;
 mod poll;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +16,9 @@ use super::log::Problems;
 use super::ticket::Ticket;
 use crate::pipeline::Origin;
 use leases::{Context, Leases};
+
+/// What committing and leaving the group may take when stopping's own time is over: with its coordinator away librdkafka would wait for a minute.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A record taken from Kafka.
 #[derive(Debug)]
@@ -152,10 +153,19 @@ impl Source {
         }
     }
 
-    /// Takes nothing new, waits until all that is taken is done (at most `within`), commits, leaves the group.
+    /// Takes nothing new, waits until all that is taken is done (at most `within`), commits, leaves the group. Where Kafka does not answer, that is left to
+    /// the group's other members, two seconds after `within`.
     pub async fn stop(mut self, within: Duration) -> Result<(), KafkaError> {
         self.control.stop(Instant::now() + within);
         if let Some(thread) = self.thread.take() {
+            let mut failure = self.failure.clone();
+            // The thread holds the other end until it ends
+            let ended = async { while failure.changed().await.is_ok() {} };
+            if tokio::time::timeout(within + LEAVE_WITHIN, ended).await.is_err() {
+                self.leases.close();
+                tracing::warn!("Kafka did not take the last offsets in time: left without them, their records come again");
+                return Ok(());
+            }
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             // The thread catches its panics and reports them as a failure; a join that fails means the runtime is going down
             if !matches!(joined, Ok(Ok(()))) {
@@ -193,4 +203,16 @@ fn subscription(topic: &str) -> String {
 /// Escapes what has a meaning in a POSIX extended regex.
 pub(super) fn escape(text: &str) -> String {
     text.chars().flat_map(|c| (!c.is_alphanumeric() && c != '-' && c != '_').then_some('\\').into_iter().chain([c])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_becomes_an_anchored_regex_and_a_name_stays_one() {
+        assert_eq!(subscription("web.events"), "web.events");
+        assert_eq!(subscription("engine.*"), "^engine\\..*$");
+        assert_eq!(subscription("a-*_b+"), "^a-.*_b\\+$");
+    }
 }

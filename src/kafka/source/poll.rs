@@ -74,13 +74,18 @@ impl<T: FnMut(Message)> Poll<T> {
 
     pub(super) fn run(mut self) -> Result<(), KafkaError> {
         let polled = self.poll();
+        let Poll { consumer, leases, take, .. } = self;
+        // Committing may take long, and nothing is taken any more
+        drop(take);
         // Whatever ended it: what is done is committed, and closing the consumer (on drop) waits for nobody
-        self.consumer.context().stopping.store(true, Ordering::Release);
-        let offsets = self.leases.to_commit(true);
-        if offsets.count() > 0
-            && let Err(error) = self.consumer.commit(&offsets, CommitMode::Sync)
-        {
-            tracing::warn!("cannot commit the last offsets, their records come again: {error}");
+        consumer.context().stopping.store(true, Ordering::Release);
+        let offsets = leases.to_commit(true);
+        if offsets.count() > 0 {
+            match consumer.commit(&offsets, CommitMode::Sync) {
+                // closing need not say it again
+                Ok(()) => leases.confirm(&offsets),
+                Err(error) => tracing::warn!("cannot commit the last offsets, their records come again: {error}"),
+            }
         }
         polled
     }

@@ -9,6 +9,7 @@ use super::{Arguments, Expression, Node, Offset, Root, Step, place};
 use crate::config::{Finding, Findings, Located};
 use crate::pipeline::json::Hint;
 use crate::pipeline::template::Templates;
+use crate::pipeline::template::arity::{Callable, wrong_call};
 
 /// Which root names an expression may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,7 @@ impl Compiler<'_> {
                 };
                 let input = self.boxed(input);
                 let arguments = self.arguments(&filter.args, filter.span());
+                self.counted(Callable::Filter, filter.name, &arguments, filter.span());
                 Node::Filter { name: filter.name.into(), input, arguments, at }
             }
             Expr::Test(test) => {
@@ -137,6 +139,7 @@ impl Compiler<'_> {
                 }
                 let input = self.boxed(&test.expr);
                 let arguments = self.arguments(&test.args, test.span());
+                self.counted(Callable::Test, test.name, &arguments, test.span());
                 Node::Test { name: test.name.into(), input, arguments, at }
             }
             Expr::Call(call) => self.call(call, call.span()),
@@ -197,6 +200,7 @@ impl Compiler<'_> {
                     return self.wrong("unknown-function", span, format!("there is no function `{name}`"), hint);
                 };
                 let arguments = self.arguments(&call.args, span);
+                self.counted(Callable::Function, name, &arguments, span);
                 Node::Function { name: name.into(), function, arguments, at }
             }
             CallType::Method(of, name) => {
@@ -205,6 +209,13 @@ impl Compiler<'_> {
                 Node::Method { name: name.into(), input, arguments, at }
             }
             CallType::Block(_) | CallType::Object(_) => self.wrong("expression-syntax", span, "this cannot be called".to_owned(), None),
+        }
+    }
+
+    fn counted(&mut self, of: Callable, name: &str, arguments: &Arguments, span: Span) {
+        let named: Vec<&str> = arguments.named.iter().map(|(name, _)| &**name).collect();
+        if let Some(wrong) = wrong_call(of, name, arguments.positional.len(), &named) {
+            self.wrong("arguments", span, wrong.message, Some(wrong.hint));
         }
     }
 

@@ -5,6 +5,7 @@ mod instance;
 mod keywords;
 mod references;
 mod violation;
+mod why;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! `$ref` inside the config set: each schema has an address of its own made of its path, and nothing is looked up anywhere else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jsonschema::{Retrieve, Uri};
@@ -39,8 +39,12 @@ pub(super) fn readable(address: &str) -> &str {
 }
 
 /// All schemas of the set by path and, where they have one, by `$id`.
-#[derive(Debug, Clone, Default)]
-pub(super) struct SetResources(Arc<HashMap<String, Arc<Value>>>);
+#[derive(Debug, Clone)]
+pub(super) struct SetResources {
+    documents: Arc<HashMap<String, Arc<Value>>>,
+    /// Addresses of files that are there and cannot be read.
+    broken: Arc<HashSet<String>>,
+}
 
 impl SetResources {
     pub fn new(set: &ConfigSet) -> SetResources {
@@ -51,12 +55,18 @@ impl SetResources {
             }
             documents.insert(uri(&schema.file), Arc::clone(&schema.document));
         }
-        SetResources(Arc::new(documents))
+        let broken = set.events.values().flat_map(|event| event.broken.values()).map(|file| uri(file)).collect();
+        SetResources { documents: Arc::new(documents), broken: Arc::new(broken) }
+    }
+
+    /// Whether a file at an address has findings in place of a document.
+    pub fn is_broken(&self, address: &str) -> bool {
+        self.broken.contains(without_fragment(address))
     }
 
     /// The document at an address, its fragment aside.
     pub fn get(&self, address: &str) -> Option<Arc<Value>> {
-        self.0.get(without_fragment(address)).map(Arc::clone)
+        self.documents.get(without_fragment(address)).map(Arc::clone)
     }
 }
 

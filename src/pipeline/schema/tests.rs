@@ -3,16 +3,20 @@
 use crate::config::{self, ConfigSet, Files, Severity};
 use crate::pipeline::{Event, check};
 
-fn set(files: &[(&str, &str)]) -> ConfigSet {
+fn loaded(files: &[(&str, &str)]) -> config::Loaded {
     let sources = ("sources.yaml", "version: 1\nsources:\n  web: { topics: [web.events], envelope: segment }\n");
     let files: Files = files.iter().copied().chain([sources]).map(|(path, text)| (path, text.as_bytes())).collect();
-    config::load(&files, "dev").draft().clone()
+    config::load(&files, "dev")
+}
+
+fn set(files: &[(&str, &str)]) -> ConfigSet {
+    loaded(files).draft().clone()
 }
 
 /// `line:column severity message (hint)` of each finding.
 fn found(files: &[(&str, &str)]) -> Vec<String> {
     let name = |severity| if severity == Severity::Error { "error" } else { "warning" };
-    let findings = check(&set(files));
+    let findings = check(&loaded(files));
     findings
         .iter()
         .map(|f| {
@@ -65,8 +69,8 @@ fn what_is_no_json_schema_is_found() {
     assert_eq!(
         found,
         [
-            "schemas/a/1.json:2:3 error: `strng` is not a type of JSON (did you mean `string`?)",
-            "schemas/a/1.json:4:12 error: `minLength` must be at least 0",
+            "schemas/a/1.json:2:11 error: `strng` is not a type of JSON (did you mean `string`?)",
+            "schemas/a/1.json:4:25 error: `minLength` must be at least 0 (json-schema.org/understanding-json-schema says what each keyword takes)",
         ]
     );
     assert!(one(r#"{ "$schema": "https://example.org/own" }"#)[0].contains("not a draft of JSON Schema"));
@@ -77,7 +81,7 @@ fn a_reference_stays_inside_the_set() {
     assert_eq!(
         one("{\n  \"$ref\": \"https://example.org/other.json\"\n}"),
         [
-            "schemas/a/1.json:2:3 error: `$ref: https://example.org/other.json` would be fetched over the network: it is not in the config set (references stay inside the config set: copy that schema into `schemas/` and name it by a relative path)"
+            "schemas/a/1.json:2:11 error: `$ref: https://example.org/other.json` would be fetched over the network: it is not in the config set (references stay inside the config set: copy that schema into `schemas/` and name it by a relative path)"
         ]
     );
     let local = one(r##"{ "properties": { "a": { "$ref": "#/$defs/gone" } } }"##);
@@ -108,7 +112,7 @@ fn a_reference_to_another_file_of_the_set_is_followed() {
 fn a_pattern_that_is_not_linear_is_found() {
     let found = one("{\n  \"properties\": {\n    \"a\": {\n      \"pattern\": \"^(?=.*x)y\"\n    }\n  }\n}");
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].starts_with("schemas/a/1.json:4:7 error: the pattern `^(?=.*x)y` cannot be run in linear time"), "{found:?}");
+    assert!(found[0].starts_with("schemas/a/1.json:4:18 error: the pattern `^(?=.*x)y` cannot be run in linear time"), "{found:?}");
     assert!(one(r##"{ "pattern": "(a)\\1" }"##)[0].contains("back references"));
     assert!(one(r##"{ "patternProperties": { "(?<!x)y": {} } }"##)[0].contains("lookbehind"));
 }
@@ -120,9 +124,9 @@ fn examples_that_break_their_schema_are_found() {
             "{\n  \"properties\": {\n    \"a\": {\n      \"type\": \"string\",\n      \"examples\": [\"x\", 5]\n    }\n  },\n  \"required\": [\"a\"],\n  \"examples\": [{\"a\": \"x\"}, {}, {\"a\": 1}]\n}"
         ),
         [
-            "schemas/a/1.json:5:25 error: example 2 breaks its own schema: must be a string",
-            "schemas/a/1.json:9:28 error: example 2 breaks its own schema: \"a\" is required",
-            "schemas/a/1.json:9:32 error: example 3 breaks its own schema: /a must be a string",
+            "schemas/a/1.json:5:25 error: example 2 breaks its own schema: must be a string (mend the example, or the schema that refuses it)",
+            "schemas/a/1.json:9:28 error: example 2 breaks its own schema: \"a\" is required (mend the example, or the schema that refuses it)",
+            "schemas/a/1.json:9:32 error: example 3 breaks its own schema: /a must be a string (mend the example, or the schema that refuses it)",
         ]
     );
 }

@@ -1,5 +1,6 @@
 //! JSON-aware Jinja: transforms and request paths, compiled once a set, checked statically, rendered within bounds.
 
+pub(super) mod arity;
 mod check;
 mod error;
 mod functions;
@@ -106,8 +107,13 @@ impl Templates {
         let mut needed = BTreeSet::new();
         for (at, transform) in transforms.values().enumerate().filter(|(_, transform)| !transform.is_partial()) {
             let checked = Check::new(&files, &by_name, &mut edits, &mut macro_modes).entry(at, Mode::Json);
-            let usable = files[at].tree.is_some() && !checked.findings.has_errors();
+            let mut usable = files[at].tree.is_some() && !checked.findings.has_errors();
             findings.extend(checked.findings);
+            // what is wrong with its strings is said already
+            if usable && let Some(finding) = check::never_json(&files, &by_name, at) {
+                findings.push(finding);
+                usable = false;
+            }
             needed.extend(checked.needed);
             let (reads, roots) = (checked.reads.into_iter().collect(), checked.roots.into_iter().collect());
             templates.entries.push(Entry { name: transform.name.clone(), reads, roots, usable });

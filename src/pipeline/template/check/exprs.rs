@@ -5,6 +5,7 @@ use std::rc::Rc;
 use minijinja::machinery::Span;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Filter, Spanned, Test, Var};
 
+use super::super::arity::{Callable, wrong_call};
 use super::names::{self, closest};
 use super::{Check, Known};
 
@@ -162,8 +163,21 @@ impl<'s> Check<'_, 's> {
         }
     }
 
+    /// A finding for a call with too many arguments, too few, or unknown ones; what `*` and `**` give is not known.
+    pub(super) fn counted(&mut self, of: Callable, name: &str, args: &'s [CallArg<'s>], span: Span) {
+        if args.iter().any(|arg| matches!(arg, CallArg::PosSplat(_) | CallArg::KwargSplat(_))) {
+            return;
+        }
+        let named: Vec<&str> = args.iter().filter_map(|arg| if let CallArg::Kwarg(name, _) = arg { Some(*name) } else { None }).collect();
+        if let Some(wrong) = wrong_call(of, name, args.len() - named.len(), &named) {
+            let finding = self.wrong_at("arguments", span, wrong.message);
+            self.find(finding.hint(wrong.hint));
+        }
+    }
+
     fn filter(&mut self, filter: &'s Spanned<Filter<'s>>, optional: bool) -> Known<'s> {
         self.filter_name(filter.name, filter.span());
+        self.counted(Callable::Filter, filter.name, &filter.args, filter.span());
         let of = filter.expr.as_ref().map(|expr| self.value(expr, optional || matches!(filter.name, "default" | "d"))).unwrap_or_default();
         filter.args.iter().for_each(|arg| drop(self.argument(arg)));
         self.named_in_arguments(filter);
@@ -219,6 +233,7 @@ impl<'s> Check<'_, 's> {
 
     fn test(&mut self, test: &'s Spanned<Test<'s>>, optional: bool) -> Known<'s> {
         self.test_name(test.name, test.span());
+        self.counted(Callable::Test, test.name, &test.args, test.span());
         self.value(&test.expr, optional || matches!(test.name, "defined" | "undefined"));
         test.args.iter().for_each(|arg| drop(self.argument(arg)));
         Known::default()

@@ -4,8 +4,14 @@
 mod exprs;
 mod names;
 mod prints;
+mod shape;
 mod stmts;
 mod templates;
+
+#[cfg(test)]
+pub(super) use names::{FILTERS, TESTS};
+
+pub(super) use shape::never_json;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -188,7 +194,8 @@ impl<'c, 's> Check<'c, 's> {
             }
         }
         // which variables are known, and whether a string is open, is up to who uses it
-        let anywhere = ["unknown-filter", "unknown-test", "unknown-function", "missing-template", "macro-arguments", "unsupported"];
+        let anywhere =
+            ["unknown-filter", "arguments", "unknown-test", "unknown-function", "missing-template", "macro-arguments", "unsupported"];
         let mut findings = Findings::default();
         self.out.findings.iter().filter(|finding| anywhere.contains(&finding.code)).for_each(|finding| findings.push(finding.clone()));
         findings

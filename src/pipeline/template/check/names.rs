@@ -2,7 +2,7 @@
 
 use super::super::functions::{METHODS, REFUSED};
 
-pub(super) const FILTERS: [&str; 55] = [
+pub(in super::super) const FILTERS: [&str; 55] = [
     "lower",
     "upper",
     "title",
@@ -60,7 +60,7 @@ pub(super) const FILTERS: [&str; 55] = [
     "dateformat",
 ];
 
-pub(super) const TESTS: [&str; 40] = [
+pub(in super::super) const TESTS: [&str; 40] = [
     "undefined",
     "defined",
     "none",

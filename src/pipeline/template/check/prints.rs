@@ -3,6 +3,7 @@
 use minijinja::machinery::Span;
 use minijinja::machinery::ast::{Call, CallArg, CallType, EmitExpr, Expr, Spanned};
 
+use super::super::arity::Callable;
 use super::super::print;
 use super::super::rewrite::Mode;
 use super::names;
@@ -88,7 +89,10 @@ impl<'s> Check<'_, 's> {
         }
         match call.identify_call() {
             CallType::Function(name) if self.look(name).is_some() => {}
-            CallType::Function(name) => self.function(name, call.span()),
+            CallType::Function(name) => {
+                self.function(name, call.span());
+                self.counted(Callable::Function, name, &call.args, call.span());
+            }
             CallType::Method(of, name) => {
                 let module = self.known(of, false).module.is_some();
                 if !module && !names::is_method(name) {
