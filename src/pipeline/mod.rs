@@ -7,6 +7,7 @@ mod ids;
 mod json;
 mod outcome;
 mod process;
+mod reads;
 mod render;
 mod route;
 mod schema;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::event::Event;
 use super::ids::{ORIGIN_HEADER, parse_origin};
 use super::json::Kind;
+use super::reads;
 use super::render::Render;
 use super::route::{self, EventPlan, VersionPlan};
 use super::schema::{self, bounded};
@@ -56,6 +57,7 @@ pub fn check(loaded: &Loaded) -> Findings {
             });
             findings.extend(Findings::across(of_each.collect()));
         }
+        findings.extend(reads::check(loaded, &pipeline.templates));
         findings.sorted()
     })
 }

@@ -30,7 +30,7 @@ fn a_disabled_consumer_is_checked_like_any_other() {
 fn what_is_wrong_everywhere_is_said_once_and_plainly() {
     let validated = root()
         .consumer(&WAREHOUSE.replace("event.messageId", "evnt.messageId"))
-        .file(PRODUCTION, &overlay("{ queue: { key: event.id } }"))
+        .file(PRODUCTION, &overlay("{ queue: { key: event.userId } }"))
         .file("environments/staging.yaml", &overlay("{ enabled: false }"))
         .validate(&[]);
     validated.fails_with("consumers/a.yaml:7:20", "there is no `evnt` here\n");
@@ -41,7 +41,7 @@ fn what_is_wrong_everywhere_is_said_once_and_plainly() {
 fn a_finding_of_some_environments_says_which() {
     let key_of_others = root()
         .consumer(&format!("{WAREHOUSE}queue: {{ key: evnt.id }}\n"))
-        .file(PRODUCTION, &overlay("{ queue: { key: event.id } }"))
+        .file(PRODUCTION, &overlay("{ queue: { key: event.userId } }"))
         .file("environments/staging.yaml", &overlay("{ delivery: { concurrency: 3 } }"))
         .validate(&[]);
     key_of_others.fails_with("consumers/a.yaml:8:15", "(only in the environments `dev` and `staging`)");

@@ -2,6 +2,8 @@
 
 mod consumers;
 mod environments;
+mod look;
+mod paths;
 mod schemas;
 mod templates;
 

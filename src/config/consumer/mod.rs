@@ -83,10 +83,14 @@ fn queue(file: &Section<'_>, findings: &mut Findings) -> Queue {
 
 /// Text that the pipeline compiles; here it is only not empty.
 fn expression(node: &Node, findings: &mut Findings) -> Option<Located<String>> {
-    let text = located(node, findings)?;
+    let mut text = located(node, findings)?;
     if text.value.trim().is_empty() {
         findings.push(node.error("empty-expression", "an empty expression"));
         return None;
+    }
+    // between quotes, what is written starts behind the first
+    if node.width as usize == text.value.chars().count() + 2 {
+        text.at.column += 1;
     }
     Some(text)
 }

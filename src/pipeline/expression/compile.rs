@@ -21,7 +21,7 @@ pub(in crate::pipeline) enum Available {
 }
 
 /// Bytes of one expression, far fewer operators than a thread's stack has room for.
-const LONGEST: usize = 4 << 10;
+pub(super) const LONGEST: usize = 4 << 10;
 
 const META: [&str; 8] = ["source", "topic", "partition", "offset", "timestamp", "headers", "schema_version", "revision"];
 

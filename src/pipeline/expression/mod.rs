@@ -14,6 +14,7 @@ mod compile;
 mod eval;
 mod found;
 mod operators;
+mod reads;
 mod types;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::config::{Located, Place};
 pub(super) use compile::{Available, compile};
 pub(super) use found::Found;
 use operators::{Arithmetic, Comparison};
+pub(super) use reads::{plain_path, reads};
 
 /// A compiled expression.
 #[derive(Debug)]

@@ -73,6 +73,8 @@ pub struct Read {
     /// Its names from the root, such as `event`, `properties`, `step`; `*` for an element.
     pub path: Vec<Arc<str>>,
     pub at: Place,
+    /// In characters of its first line.
+    pub width: usize,
     /// Whether the template copes with its absence (`is defined`, `default`).
     pub guarded: bool,
 }

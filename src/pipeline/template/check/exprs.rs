@@ -14,7 +14,7 @@ impl<'s> Check<'_, 's> {
     pub(super) fn value(&mut self, expr: &'s Expr<'s>, optional: bool) -> Known<'s> {
         let known = self.known(expr, optional);
         for path in &known.paths {
-            self.read(path, expr.span(), optional);
+            self.read(path, whole(expr), optional);
         }
         if known.callee.is_some() {
             let finding = self.wrong_at("macro-arguments", expr.span(), "a macro can only be called");
@@ -267,4 +267,14 @@ impl<'s> Check<'_, 's> {
             _ => None,
         }
     }
+}
+
+/// From where a path starts: the engine's span of a field is about its last name.
+fn whole(expr: &Expr<'_>) -> Span {
+    let of = match expr {
+        Expr::GetAttr(attr) => &attr.expr,
+        Expr::GetItem(item) => &item.expr,
+        _ => return expr.span(),
+    };
+    Span { start_offset: whole(of).start_offset, ..expr.span() }
 }

@@ -263,7 +263,8 @@ impl<'c, 's> Check<'c, 's> {
     fn read(&mut self, path: &Rc<[&'s str]>, span: Span, optional: bool) {
         let guarded = optional || self.guarded.iter().any(|guard| path.starts_with(guard));
         let at = self.place(span.start_offset as usize);
-        self.out.reads.insert(Read { path: path.iter().map(|name| (*name).into()).collect(), at, guarded });
+        let width = self.files[self.file].text.width(span.start_offset as usize, span.end_offset as usize);
+        self.out.reads.insert(Read { path: path.iter().map(|name| (*name).into()).collect(), at, width, guarded });
     }
 }
 
