@@ -25,9 +25,9 @@ mod yaml;
 
 pub use consumer::CLEAR_SECRET;
 pub use diff::{Changes, Diff, diff};
-pub use files::{Files, ROOT_FILE, ReadError, discover};
+pub use files::{Entry, Files, ROOT_FILE, ReadError, discover};
 pub use findings::{Finding, Findings, Located, Place, Severity};
-pub use load::{DEFAULT_ENVIRONMENT, Loaded, load};
+pub use load::{DEFAULT_ENVIRONMENT, Loaded, load, say_the_same};
 pub use set::*;
 pub use settings::{ConfigFrom, KafkaSettings, Overrides, RedisSettings, Settings, TopicSettings};
 pub use sinks::*;

@@ -106,7 +106,7 @@ impl Text {
     }
 
     /// What is written in clear: everything but the variables, their defaults included; `mark` stands for a variable.
-    pub(super) fn in_clear(&self, mark: &str) -> String {
+    pub fn in_clear(&self, mark: &str) -> String {
         self.parts.iter().fold(String::new(), |mut clear, part| {
             clear.push_str(match part {
                 Part::Literal(text) => text,
