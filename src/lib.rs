@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod demo;
+pub mod publish;
 pub mod worker;
 
 pub mod config;

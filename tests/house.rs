@@ -5,9 +5,26 @@ use std::path::{Path, PathBuf};
 
 /// Each room and the rooms it may know. A room that is not here is not allowed to exist.
 const MAY_KNOW: &[(&str, &[&str])] = &[
-    ("cli", &["demo", "worker", "orchestrator", "delivery", "sinks", "store", "kafka", "telemetry", "simulate", "pipeline", "config"]),
+    (
+        "cli",
+        &[
+            "demo",
+            "worker",
+            "publish",
+            "orchestrator",
+            "delivery",
+            "sinks",
+            "store",
+            "kafka",
+            "telemetry",
+            "simulate",
+            "pipeline",
+            "config",
+        ],
+    ),
     ("demo", &["worker", "orchestrator", "delivery", "sinks", "store", "kafka", "telemetry", "simulate", "pipeline", "config"]),
     ("worker", &["orchestrator", "delivery", "sinks", "store", "kafka", "telemetry", "pipeline", "config"]),
+    ("publish", &["sinks", "kafka", "store", "telemetry", "pipeline", "config"]),
     ("orchestrator", &["store", "kafka", "telemetry", "pipeline", "config"]),
     ("delivery", &["sinks", "kafka", "telemetry", "pipeline", "config"]),
     ("sinks", &["kafka", "telemetry", "pipeline", "config"]),

@@ -3,6 +3,7 @@
 mod common;
 mod demo;
 mod exit;
+mod plan;
 mod report;
 mod run;
 mod signals;
@@ -28,6 +29,8 @@ struct Cli {
 enum Verb {
     /// Check a config root, with no network
     Validate(validate::ValidateArgs),
+    /// Show what publishing the root would change
+    Plan(plan::PlanArgs),
     /// Consume, validate, route, render, queue and deliver, until told to stop
     Run(run::RunArgs),
     /// Make synthetic onboarding journeys, as NDJSON or onto the events topics
@@ -41,6 +44,7 @@ pub fn main() -> Exit {
     let cli = Cli::parse();
     let done = match &cli.verb {
         Verb::Validate(args) => validate::run(&cli.common, args),
+        Verb::Plan(args) => plan::run(&cli.common, args),
         Verb::Run(args) => run::run(&cli.common, args),
         Verb::Simulate(args) => simulate::run(&cli.common, args),
         Verb::Demo(args) => demo::run(&cli.common, args),
