@@ -10,22 +10,33 @@ use super::keywords::walk;
 use super::references::uri;
 use crate::config::{ConfigSet, Schema};
 
-/// The files of the schemas that refer to this one by `$ref`, directly or through others; not the file itself.
-pub fn referring(set: &ConfigSet, file: &str) -> BTreeSet<Arc<str>> {
-    let schemas: Vec<&Schema> = set.events.values().flat_map(|event| event.versions.values()).collect();
-    let mut by_address: BTreeMap<String, &str> = BTreeMap::new();
-    for schema in &schemas {
-        by_address.extend([Some(uri(&schema.file)), base(schema).map(String::from)].into_iter().flatten().map(|at| (at, &*schema.file)));
-    }
-    let mut reached = BTreeSet::from([file]);
-    loop {
-        let refers = |schema: &&&Schema| targets(schema).iter().filter_map(|at| by_address.get(at)).any(|target| reached.contains(target));
-        let more: Vec<&str> = schemas.iter().filter(refers).map(|schema| &*schema.file).filter(|file| !reached.contains(file)).collect();
-        if more.is_empty() {
-            return reached.into_iter().filter(|reached| *reached != file).map(Arc::from).collect();
+/// Of each schema's file that others refer to by `$ref`: the files of those, that refer to it directly or through others.
+pub fn referring(set: &ConfigSet) -> BTreeMap<Arc<str>, BTreeSet<Arc<str>>> {
+    let direct = direct(set);
+    let through = |file: &Arc<str>| {
+        let (mut reached, mut ahead) = (BTreeSet::new(), vec![file]);
+        while let Some(next) = ahead.pop() {
+            ahead.extend(direct.get(next).into_iter().flatten().filter(|other| *other != file && reached.insert(Arc::clone(other))));
         }
-        reached.extend(more);
+        reached
+    };
+    direct.keys().map(|file| (file.clone(), through(file))).filter(|(_, reached)| !reached.is_empty()).collect()
+}
+
+fn direct(set: &ConfigSet) -> BTreeMap<Arc<str>, BTreeSet<Arc<str>>> {
+    let schemas = || set.events.values().flat_map(|event| event.versions.values());
+    let mut by_address: BTreeMap<String, Arc<str>> = BTreeMap::new();
+    for schema in schemas() {
+        let addresses = [Some(uri(&schema.file)), base(schema).map(String::from)];
+        by_address.extend(addresses.into_iter().flatten().map(|address| (address, schema.file.clone())));
     }
+    let mut direct: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
+    for schema in schemas() {
+        for target in targets(schema).iter().filter_map(|address| by_address.get(address)) {
+            direct.entry(target.clone()).or_default().insert(schema.file.clone());
+        }
+    }
+    direct
 }
 
 /// The addresses that a schema's references lead to, without their fragments.
@@ -73,9 +84,8 @@ mod tests {
         .map(|(path, text)| (path, text.as_bytes().to_vec()))
         .collect();
         let loaded = load(&files, "dev");
-        let of = |file: &str| {
-            referring(loaded.draft(), file).into_iter().collect::<Vec<_>>().iter().map(|file| file.to_string()).collect::<Vec<_>>()
-        };
+        let referring = referring(loaded.draft());
+        let of = |file: &str| referring.get(file).into_iter().flatten().map(|file| file.to_string()).collect::<Vec<_>>();
         assert_eq!(of("schemas/money/1.json"), ["schemas/order/1.json", "schemas/parcel/1.json", "schemas/parcel/2.json"]);
         assert_eq!(of("schemas/order/1.json"), ["schemas/parcel/1.json"]);
         assert!(of("schemas/parcel/1.json").is_empty());

@@ -19,61 +19,83 @@ pub struct Touch {
 
 /// Says of each change whom it touches: what is removed by the old set, everything else by the new one.
 pub(super) fn fill(changes: &mut [Change], old: Option<&Side>, new: &Side, before: &Files, after: &Files, environment: &str) {
+    let (was, is) = (old.map(Reach::of), Reach::of(new));
     for change in changes.iter_mut().filter(|change| !change.content.is_layout()) {
-        let side = if change.action == Action::Remove { old } else { Some(new) };
+        let reach = if change.action == Action::Remove { was.as_ref() } else { Some(&is) };
         change.touches = match Entry::of(&change.path) {
-            Entry::Schema { .. } | Entry::Event { .. } | Entry::Transform { .. } => side.map(|side| side.touched(&change.path)),
+            Entry::Schema { .. } | Entry::Event { .. } | Entry::Transform { .. } => reach.map(|reach| reach.touched(&change.path)),
             Entry::Environment { .. } => Some(overlaid(before, after, environment)),
             _ => None,
         };
     }
 }
 
-impl Side {
+/// What leads from a file to the routes behind it, for one set.
+struct Reach<'a> {
+    side: &'a Side,
+    /// Schema's file → event and version.
+    versions: BTreeMap<&'a str, (&'a str, u32)>,
+    /// Schema's file → the files that refer to it.
+    referring: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// Transform or partial → the routes that render by it, and through which transform where that is another.
+    users: BTreeMap<&'a str, Vec<User<'a>>>,
+}
+
+struct User<'a> {
+    consumer: &'a Arc<str>,
+    route: &'a Arc<str>,
+    through: Option<Arc<str>>,
+}
+
+impl<'a> Reach<'a> {
+    fn of(side: &'a Side) -> Reach<'a> {
+        let mut versions = BTreeMap::new();
+        for event in side.set.events.values() {
+            versions.extend(event.versions.iter().map(|(version, schema)| (&*schema.file, (&*event.name, *version))));
+        }
+        let mut users: BTreeMap<&str, Vec<User<'_>>> = BTreeMap::new();
+        for consumer in side.set.consumers.values() {
+            for route in &consumer.routes {
+                let Render::Transform(transform) = &route.render else { continue };
+                let user = |through| User { consumer: &consumer.name, route: &route.name, through };
+                users.entry(&transform.value).or_default().push(user(None));
+                for part in side.pipeline.parts(&transform.value) {
+                    users.entry(part).or_default().push(user(Some(transform.value.as_str().into())));
+                }
+            }
+        }
+        Reach { side, versions, referring: referring(&side.set), users }
+    }
+
     fn touched(&self, path: &str) -> Vec<Touch> {
         let mut touches = Touches::default();
         match Entry::of(path) {
             Entry::Schema { .. } => {
-                self.takers_of(path, None, &mut touches);
-                for file in referring(&self.set, path) {
-                    self.takers_of(&file, Some(&file), &mut touches);
+                self.takers(path, None, &mut touches);
+                for file in self.referring.get(path).into_iter().flatten() {
+                    self.takers(file, Some(file), &mut touches);
                 }
             }
-            Entry::Event { .. } => {
-                // `schemas/<event>/event.yaml`: all versions beside it
-                let folder = path.rsplit_once('/').map_or(path, |(folder, _)| folder);
-                let beside = |file: &str| file.rsplit_once('/').is_some_and(|(other, _)| other == folder);
-                let schemas = self.set.events.values().flat_map(|event| event.versions.values());
-                schemas.filter(|schema| beside(&schema.file)).for_each(|schema| self.takers_of(&schema.file, None, &mut touches));
+            Entry::Event { folder } => {
+                let beside = format!("schemas/{folder}/");
+                let files = self.versions.keys().filter(|file| file.starts_with(&beside));
+                files.for_each(|file| self.takers(file, None, &mut touches));
             }
-            Entry::Transform { name } => self.users_of(name, &mut touches),
+            Entry::Transform { name } => {
+                for user in self.users.get(name).into_iter().flatten() {
+                    touches.add(user.consumer, Some(user.route), user.through.as_ref());
+                }
+            }
             _ => {}
         }
         touches.0.into_values().collect()
     }
 
     /// The routes that take the event of this schema.
-    fn takers_of(&self, file: &str, through: Option<&Arc<str>>, touches: &mut Touches) {
-        for event in self.set.events.values() {
-            for (version, _) in event.versions.iter().filter(|(_, schema)| *schema.file == *file) {
-                for taker in self.pipeline.takers(&event.name, *version) {
-                    touches.add(&taker.consumer, Some(&taker.route), through);
-                }
-            }
-        }
-    }
-
-    /// The routes that render by this transform, or by one that it takes part in.
-    fn users_of(&self, name: &str, touches: &mut Touches) {
-        for consumer in self.set.consumers.values() {
-            for route in &consumer.routes {
-                let Render::Transform(transform) = &route.render else { continue };
-                if transform.value == name {
-                    touches.add(&consumer.name, Some(&route.name), None);
-                } else if self.pipeline.parts(&transform.value).iter().any(|part| **part == *name) {
-                    touches.add(&consumer.name, Some(&route.name), Some(&transform.value.as_str().into()));
-                }
-            }
+    fn takers(&self, file: &str, through: Option<&Arc<str>>, touches: &mut Touches) {
+        let Some((event, version)) = self.versions.get(file) else { return };
+        for taker in self.side.pipeline.takers(event, *version) {
+            touches.add(&taker.consumer, Some(&taker.route), through);
         }
     }
 }

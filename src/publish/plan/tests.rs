@@ -215,6 +215,16 @@ fn a_partial_touches_the_consumers_of_what_includes_it() {
 }
 
 #[test]
+fn a_macro_touches_who_calls_it_through_others() {
+    let root = Root::starter()
+        .file("transforms/_inner.j2", "{% macro two(x) %}{{ x }}{% endmacro %}")
+        .file("transforms/_outer.j2", "{% from \"_inner.j2\" import two %}{% macro one(x) %}{{ two(x) }}{% endmacro %}")
+        .file("transforms/engagement/loan.json.j2", "{% from \"_outer.j2\" import one %}{\"x\": {{ one(1) }}}");
+    let plan = root.plan(&root.clone().file("transforms/_inner.j2", "{% macro two(x) %}{{ x | int }}{% endmacro %}"));
+    assert_eq!(touched(&plan), ["engagement: loan-events < engagement/loan.json.j2"]);
+}
+
+#[test]
 fn an_environment_touches_the_consumers_it_changes() {
     let root = Root::starter();
     let plan = root.plan_in("staging", &root.clone().edit("environments/staging.yaml", "20/s", "30/s"));
