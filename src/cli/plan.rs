@@ -11,7 +11,7 @@ use crate::config::{Files, Findings, ProcessVariables, RedisSettings, Settings};
 use crate::publish::{Plan, SavedPlan, plan};
 use crate::store::{Publication, Redis, StoreError};
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct PlanArgs {
     /// Exit with 3 where there is something to change
     #[arg(long)]
@@ -90,7 +90,9 @@ fn hint(error: &StoreError) -> &'static str {
         StoreError::Redis { away: true, .. } | StoreError::Address { .. } => {
             "`redis.url` of analytica.yaml, or ANALYTICA_REDIS_URL, says where Redis is; `analytica validate` needs none"
         }
-        StoreError::Redis { .. } => "may the user of `redis.url` read the keys of this environment, {analytica:<env>}:*?",
+        StoreError::Redis { .. } => {
+            "the user of `redis.url` must be allowed to read {analytica:<env>}:*, and nothing but analytica may write there"
+        }
         StoreError::Future { .. } => "take the version of analytica that published it, or a newer one",
         _ => "restore Redis, or publish the root anew with `analytica apply --recover`",
     }

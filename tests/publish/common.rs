@@ -117,7 +117,8 @@ impl Root {
 impl Drop for Root {
     fn drop(&mut self) {
         // Only tidiness, and a test that fails for want of Redis must say so rather than panic twice
-        let Ok(mut connection) = redis::Client::open(redis_url()).and_then(|client| client.get_connection()) else { return };
+        let Ok(url) = std::env::var("REDIS_URL") else { return };
+        let Ok(mut connection) = redis::Client::open(url).and_then(|client| client.get_connection()) else { return };
         let keys: Vec<String> =
             redis::cmd("KEYS").arg(format!("{{analytica:{}}}:*", self.environment)).query(&mut connection).unwrap_or_default();
         for key in keys {

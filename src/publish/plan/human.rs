@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Action, Change, Content, Known, Migration, Plan, Touch, destination, origin};
+use super::{Action, Change, Content, Known, Migration, Plan, Touch, destination, origin, texts::harmless};
 
 const RED: &str = "31";
 const GREEN: &str = "32";
@@ -65,6 +65,8 @@ impl Page {
     }
 
     fn styled(&mut self, style: &str, text: &str) {
+        // names, too, are others' text
+        let text = harmless(text);
         let done = match self.colour && !style.is_empty() {
             true => write!(self.text, "\u{1b}[{style}m{text}\u{1b}[0m"),
             false => write!(self.text, "{text}"),

@@ -1,7 +1,7 @@
 //! A plan for a pull request's comment.
 
 use super::human::{heading, touches, unreadable};
-use super::{Content, Migration, Plan};
+use super::{Content, Migration, Plan, texts::harmless};
 
 /// Characters. GitHub takes 65,536 in a comment; a workflow may put a line of its own around it.
 const MOST: usize = 60_000;
@@ -114,14 +114,14 @@ fn fenced(language: &str, text: &str) -> String {
 }
 
 fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('|', "&#124;")
+    harmless(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('|', "&#124;")
 }
 
 /// Our own sentences, with names of others in them: backquotes stay code, nothing else is markup.
 fn escaped(text: &str) -> String {
     let mut inside = false;
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in harmless(text).chars() {
         match c {
             '`' => {
                 inside = !inside;

@@ -161,7 +161,7 @@ fn origin(publication: &Publication) -> String {
     let label = &publication.label;
     let mut parts = vec![publication.digest.short().to_owned()];
     if !label.by.is_empty() {
-        parts.push(format!("by {}", texts::harmless(&label.by)));
+        parts.push(format!("by {}", label.by));
     }
     parts.push(publication.at.strftime("%Y-%m-%d %H:%M UTC").to_string());
     parts.extend(label.git_commit.as_deref().map(commit));
@@ -178,5 +178,5 @@ fn destination(plan: &Plan) -> String {
 }
 
 fn commit(sha: &str) -> String {
-    format!("commit {}", texts::harmless(sha.get(..12).unwrap_or(sha)))
+    format!("commit {}", sha.get(..12).unwrap_or(sha))
 }

@@ -145,6 +145,14 @@ fn colours_change_no_text() {
 }
 
 #[test]
+fn names_of_others_cannot_write_on_the_terminal() {
+    let new = Root::starter().file("transforms/_a\u{1b}[2J\nb.json.j2", "1");
+    let plan = Root::starter().plan(&new);
+    assert!(plan.human(false).contains("+ transforms/_a\u{fffd}[2J\u{fffd}b.json.j2\n"), "{}", plan.human(false));
+    assert!(plan.markdown().contains("<code>transforms/_a\u{fffd}[2J\u{fffd}b.json.j2</code>"), "{}", plan.markdown());
+}
+
+#[test]
 fn the_same_root_is_no_change() {
     let plan = Root::starter().plan(&Root::starter().file("environments/other.yaml", "version: 1\n").file("schemas/README.md", "notes"));
     assert!(plan.is_empty());

@@ -92,9 +92,11 @@ fn diff(old: &str, new: &str) -> String {
     lines.join("\n")
 }
 
-/// Text of others on one line of a terminal: no control character but the tab.
+/// Text of others on one line of a terminal: no control character but the tab, and nothing that turns the direction of writing, so that what is
+/// reviewed is what is there.
 pub(super) fn harmless(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    line.chars().map(|c| if (c.is_control() && c != '\t') || turns(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -145,8 +147,8 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_not_printed() {
-        let change = one("transforms/a.j2", "{}", "\u{1b}]0;owned\u{7}{}").unwrap();
-        assert!(!change.content.diff().unwrap().contains(['\u{1b}', '\u{7}']));
+        let change = one("transforms/a.j2", "{}", "\u{1b}]0;owned\u{7}\u{202e}{}").unwrap();
+        assert!(!change.content.diff().unwrap().contains(['\u{1b}', '\u{7}', '\u{202e}']));
     }
 
     #[test]
