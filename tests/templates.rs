@@ -78,6 +78,16 @@ const EVENT: &str = r#"{"name":"Ada \"the\" first\n","step":3,"amount":12.30,"bi
     "list":[1,{"a":0.10}],"id":"a b/c?d"}"#;
 
 #[test]
+fn an_imported_file_may_import_others() {
+    let files = [
+        ("_inner.j2", "{% macro two(x) %}{{ x }}{% endmacro %}"),
+        ("_outer.j2", "{% from \"_inner.j2\" import two %}{% macro one(x) %}[{{ two(x) }}]{% endmacro %}"),
+        ("t.json.j2", "{% from \"_outer.j2\" import one %}{\"a\": {{ one(event.a) }}}"),
+    ];
+    assert_eq!(render_files(&files, r#"{"a": 1}"#).as_deref(), Ok(r#"{"a":[1]}"#));
+}
+
+#[test]
 fn a_value_stands_as_json_and_inside_a_string_as_its_text() {
     let source = r#"{"a": {{ event.name }}, "b": "Dear {{ event.name }}!", "c": {{ event.step }}, "d": "step {{ event.step }}", "e": {{ event.list }}, "f": {{ event.yes }}}"#;
     let payload: Value = serde_json::from_str(&render(source, EVENT).expect("rendered")).expect("JSON");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,11 +11,17 @@ use clap::Args;
 use super::{Common, Exit, report};
 use crate::config::{Files, Findings, Overrides, ProcessVariables, Settings, duration};
 use crate::kafka::{Ensured, Kafka};
-use crate::publish::{Applied, ApplyError, Change, Checkout, Publisher, wait_for_workers};
-use crate::store::{Publication, Redis};
+use crate::publish::{Applied, ApplyError, Change, Checkout, Publisher, SavedPlan, wait_for_workers};
+use crate::store::{Publication, Redis, StoreError};
 
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
+    /// A plan that `plan --out` wrote: exactly that is published, or refused as stale
+    #[arg(value_name = "PLAN", conflicts_with = "from")]
+    plan: Option<PathBuf>,
+    /// Show what would change, and publish nothing: `plan`
+    #[arg(long, conflicts_with_all = ["plan", "from"])]
+    dry_run: bool,
     /// Why, for the history
     #[arg(long, short, value_name = "TEXT")]
     message: Option<String>,
@@ -53,6 +59,9 @@ pub struct AllowDestroy {
 }
 
 pub fn run(common: &Common, args: &ApplyArgs) -> anyhow::Result<Exit> {
+    if args.dry_run {
+        return super::plan::run(common, &super::plan::PlanArgs::default());
+    }
     let root = common.root()?;
     let settings = match settings(&root) {
         Ok(settings) => settings,
@@ -62,14 +71,15 @@ pub fn run(common: &Common, args: &ApplyArgs) -> anyhow::Result<Exit> {
     publisher.message.clone_from(&args.message);
     (publisher.force, publisher.allow_destroy, publisher.recover) = (args.force, args.destroy.allow_destroy, args.recover);
     runtime()?.block_on(async {
-        let change = match &args.from {
-            None => {
-                let files = Files::read(&root)?.of_environment(&common.env);
-                publisher.root(files, &Checkout::look(&root)).await
-            }
-            Some(other) => {
+        let change = match (&args.plan, &args.from) {
+            (Some(file), _) => publisher.planned(saved(file, &common.env)?).await,
+            (None, Some(other)) => {
                 let mut other = Redis::new(&settings.redis, other)?;
                 publisher.promoted(&mut other, overlay(&root, &common.env)?).await
+            }
+            (None, None) => {
+                let files = Files::read(&root)?.of_environment(&common.env);
+                publisher.root(files, &Checkout::look(&root)).await
             }
         };
         let kafka = Kafka::new(&settings.kafka, &common.env);
@@ -185,12 +195,27 @@ pub(super) fn refused(error: &ApplyError) -> anyhow::Result<Exit> {
         return Ok(Exit::Failure);
     }
     eprintln!("error: {error}");
+    if let ApplyError::Store(StoreError::Corrupt { .. }) = error {
+        eprintln!("hint: `analytica apply --recover` publishes this root in its place");
+    }
     Ok(match error {
-        ApplyError::Conflict(_) => Exit::Conflict,
+        ApplyError::Conflict(_) | ApplyError::Stale(_) => Exit::Conflict,
         ApplyError::Refused(Refused::Destroys(_)) => Exit::Failure,
         ApplyError::Refused(_) => Exit::Conflict,
         _ => Exit::Failure,
     })
+}
+
+fn saved(file: &Path, environment: &str) -> anyhow::Result<SavedPlan> {
+    let plan = SavedPlan::read(file).map_err(|error| anyhow::anyhow!("{error}\nhint: {}", error.hint()))?;
+    anyhow::ensure!(
+        plan.environment == environment,
+        "{} is a plan for {}: say --env {}",
+        file.display(),
+        plan.environment,
+        plan.environment
+    );
+    Ok(plan)
 }
 
 fn settings(root: &Path) -> Result<Settings, Findings> {

@@ -6,6 +6,7 @@ mod demo;
 mod exit;
 mod history;
 mod pause;
+mod plan;
 mod pull;
 mod redis;
 mod report;
@@ -36,6 +37,8 @@ struct Cli {
 enum Verb {
     /// Check a config root, with no network
     Validate(validate::ValidateArgs),
+    /// Show what publishing the root would change
+    Plan(plan::PlanArgs),
     /// Publish the config root to Redis, for every worker to take
     Apply(apply::ApplyArgs),
     /// Publish an old set as a new revision
@@ -65,6 +68,7 @@ pub fn main() -> Exit {
     let cli = Cli::parse();
     let done = match &cli.verb {
         Verb::Validate(args) => validate::run(&cli.common, args),
+        Verb::Plan(args) => plan::run(&cli.common, args),
         Verb::Apply(args) => apply::run(&cli.common, args),
         Verb::Rollback(args) => rollback::run(&cli.common, args),
         Verb::Run(args) => run::run(&cli.common, args),

@@ -54,12 +54,12 @@ pub fn run(common: &Common, args: &ValidateArgs) -> anyhow::Result<Exit> {
 }
 
 /// All findings about one root, and in how many files they were looked for.
-struct Checked {
-    findings: Findings,
-    files: usize,
+pub(super) struct Checked {
+    pub(super) findings: Findings,
+    pub(super) files: usize,
 }
 
-fn check(root: &Path, environment: &str) -> Result<Checked, config::ReadError> {
+pub(super) fn check(root: &Path, environment: &str) -> Result<Checked, config::ReadError> {
     let files = config::Files::read(root)?;
     let loaded = config::load(&files, environment);
     let mut findings = loaded.findings.clone();

@@ -173,7 +173,7 @@ impl<P: Into<Arc<str>>, B: Into<Arc<[u8]>>> FromIterator<(P, B)> for Files {
 
 /// What a file is, by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry<'a> {
+pub enum Entry<'a> {
     Sources,
     /// `schemas/<event>/event.yaml`
     Event {

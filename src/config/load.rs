@@ -67,6 +67,17 @@ pub(super) fn document(path: &Arc<str>, bytes: &[u8], findings: &mut Findings) -
     }
 }
 
+/// Whether two texts of a definition or schema hold the same values: comments, layout and the order of keys do not count. Never where one cannot be read.
+pub fn say_the_same(path: &str, old: &[u8], new: &[u8]) -> bool {
+    let path: Arc<str> = path.into();
+    let values = |bytes| {
+        let mut findings = Findings::default();
+        let node = document(&path, bytes, &mut findings);
+        node.filter(|_| findings.is_empty()).map(|node| node.to_json())
+    };
+    values(old).is_some_and(|old| values(new) == Some(old))
+}
+
 /// A file's text, without a byte order mark.
 fn utf8<'a>(path: &Arc<str>, bytes: &'a [u8], findings: &mut Findings) -> Option<&'a str> {
     match std::str::from_utf8(bytes) {

@@ -107,7 +107,7 @@ impl Text {
 
     /// What is written in clear: everything but the variables, their defaults included. `mark` stands for a variable, `empty` for one whose
     /// default is to be nothing.
-    pub(super) fn in_clear(&self, mark: &str, empty: &str) -> String {
+    pub fn in_clear(&self, mark: &str, empty: &str) -> String {
         self.parts.iter().fold(String::new(), |mut clear, part| {
             clear.push_str(match part {
                 Part::Literal(text) => text,

@@ -22,3 +22,4 @@ pub use ids::{EVENT_NAMESPACE, ORIGIN_HEADER, ORIGIN_NAMESPACE, origin_text, par
 pub use json::{JsonError, JsonFault, check_json};
 pub use outcome::*;
 pub use process::{Pipeline, Scratch, check};
+pub use schema::referring;

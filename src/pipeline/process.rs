@@ -87,6 +87,17 @@ impl Pipeline {
         self.tables.get(consumer).cloned().unwrap_or_default()
     }
 
+    /// The routes that take an event of this name and version: none of a draining consumer.
+    pub fn takers(&self, event: &str, version: u32) -> impl Iterator<Item = &Arc<RouteInfo>> {
+        let plan = self.plans.get(event).and_then(|plan| plan.version(Some(version)));
+        plan.into_iter().flat_map(|plan| plan.routes.iter().map(|planned| &planned.route.info))
+    }
+
+    /// The files that a transform includes, imports or extends, and those that they do, by name.
+    pub fn parts(&self, transform: &str) -> &[Arc<str>] {
+        self.templates.parts(transform)
+    }
+
     /// What becomes of one record. `now` is when it was taken up.
     pub fn process(&self, record: &Record<'_>, now: Timestamp, scratch: &mut Scratch) -> Outcome {
         let source = self.source(&record.origin.topic, scratch).map(|index| self.sources.get(index));

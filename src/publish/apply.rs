@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::guard::{self, Refused};
-use super::{Checkout, author};
+use super::{Checkout, SavedPlan, author};
 use crate::config::{self, ConfigSet, Diff, Digest, Files, Findings};
 use crate::pipeline::Pipeline;
 use crate::store::{Counts, Expected, Kind, Label, Outcome, Publication, Redis, Revision, StoreError};
@@ -52,6 +52,8 @@ pub enum ApplyError {
     /// Somebody else published in between.
     #[error("{}", conflict(.0.as_deref()))]
     Conflict(Option<Box<Publication>>),
+    #[error("the plan is stale: {}", conflict(.0.as_deref()))]
+    Stale(Option<Box<Publication>>),
     #[error("nothing is published for environment {0}")]
     Nothing(String),
     #[error("{}\nhint: `analytica history` lists what there is", match .0 {
@@ -94,6 +96,15 @@ impl Publisher {
             guard::history(checkout, published.as_ref(), self.redis.environment())?;
         }
         self.change(files, (published, expected), Kind::Apply, checkout.commit.clone(), checkout.dirty).await
+    }
+
+    /// What a saved plan holds, if what it was made against is still what is published.
+    pub async fn planned(&mut self, plan: SavedPlan) -> Result<Change, ApplyError> {
+        let (published, expected) = self.current().await?;
+        if expected != plan.against {
+            return Err(ApplyError::Stale(published.map(Box::new)));
+        }
+        self.change(plan.files, (published, expected), Kind::Apply, plan.git_commit, false).await
     }
 
     /// The set that another environment runs, with this environment's own overlay.

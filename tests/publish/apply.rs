@@ -16,9 +16,9 @@ fn change(root: &Root, with: &str) {
 
 #[tokio::test]
 async fn what_was_applied_is_published_byte_for_byte() {
-    let root = Root::new();
+    let root = Root::starter();
     let ran = root.run(&["apply", "-m", "first"]);
-    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
     let current = root.current().await.unwrap();
     assert_eq!(current.revision, Revision { epoch: 1, generation: 1 });
     assert_eq!((current.label.kind, current.label.message.as_deref()), (Kind::Apply, Some("first")));
@@ -28,27 +28,27 @@ async fn what_was_applied_is_published_byte_for_byte() {
 
 #[tokio::test]
 async fn the_same_set_makes_no_new_revision() {
-    let root = Root::new();
+    let root = Root::starter();
     assert_eq!(root.run(&["apply"]).code, 0);
     let again = root.run(&["apply"]);
     assert_eq!(again.code, 0, "{again:?}");
-    assert!(again.out.starts_with("nothing changed: revision 1"), "{}", again.out);
+    assert!(again.stdout.starts_with("nothing changed: revision 1"), "{}", again.stdout);
     assert_eq!(root.redis().history(10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_broken_root_publishes_nothing() {
-    let root = Root::new();
-    root.write("consumers/broken.yaml", "version: 1\nsink: { type: htp }\n");
+    let root = Root::starter();
+    root.file("consumers/broken.yaml", "version: 1\nsink: { type: htp }\n");
     let ran = root.run(&["apply"]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.err.contains("consumers/broken.yaml:2"), "{}", ran.err);
+    assert!(ran.stderr.contains("consumers/broken.yaml:2"), "{}", ran.stderr);
     assert_eq!(root.current().await, None);
 }
 
 #[tokio::test]
 async fn a_rollback_is_a_new_revision_of_an_old_set() {
-    let root = Root::new();
+    let root = Root::starter();
     assert_eq!(root.run(&["apply"]).code, 0);
     let first = root.current().await.unwrap();
     change(&root, COMMENT);
@@ -59,12 +59,12 @@ async fn a_rollback_is_a_new_revision_of_an_old_set() {
     assert_eq!((current.revision.generation, current.digest, current.label.kind), (3, first.digest, Kind::Rollback));
     let missing = root.run(&["rollback", "17"]);
     assert_eq!(missing.code, 1, "{missing:?}");
-    assert!(missing.err.contains("there is no revision 17"), "{}", missing.err);
+    assert!(missing.stderr.contains("there is no revision 17"), "{}", missing.stderr);
 }
 
 #[tokio::test]
 async fn a_late_job_and_a_dirty_tree_are_refused_and_force_is_recorded() {
-    let root = Root::new();
+    let root = Root::starter();
     root.git(&["init", "-q", "-b", "main"]);
     let old = root.commit("old");
     change(&root, COMMENT);
@@ -75,13 +75,13 @@ async fn a_late_job_and_a_dirty_tree_are_refused_and_force_is_recorded() {
     root.git(&["checkout", "-q", &old]);
     let late = root.run(&["apply"]);
     assert_eq!(late.code, 4, "{late:?}");
-    assert!(late.err.contains(&format!("{} is older than what revision 1", &old[..10])), "{}", late.err);
+    assert!(late.stderr.contains(&format!("{} is older than what revision 1", &old[..10])), "{}", late.stderr);
 
     root.git(&["checkout", "-q", "main"]);
     change(&root, COMMENT);
     let dirty = root.run(&["apply"]);
     assert_eq!(dirty.code, 4, "{dirty:?}");
-    assert!(dirty.err.contains("not committed"), "{}", dirty.err);
+    assert!(dirty.stderr.contains("not committed"), "{}", dirty.stderr);
     let forced = root.run(&["apply", "--force"]);
     assert_eq!(forced.code, 0, "{forced:?}");
     let label = root.current().await.unwrap().label;
@@ -90,7 +90,7 @@ async fn a_late_job_and_a_dirty_tree_are_refused_and_force_is_recorded() {
 
 #[tokio::test]
 async fn a_shallow_clone_is_told_to_fetch_history() {
-    let root = Root::new();
+    let root = Root::starter();
     root.git(&["init", "-q", "-b", "main"]);
     root.commit("one");
     assert_eq!(root.run(&["apply"]).code, 0);
@@ -102,55 +102,55 @@ async fn a_shallow_clone_is_told_to_fetch_history() {
     root.git(&["clone", "-q", "--depth", "1", &from, &clone.path("").display().to_string()]);
     let ran = clone.run(&["apply"]);
     assert_eq!(ran.code, 4, "{ran:?}");
-    assert!(ran.err.contains("git fetch --unshallow"), "{}", ran.err);
+    assert!(ran.stderr.contains("git fetch --unshallow"), "{}", ran.stderr);
     clone.git(&["fetch", "-q", "--unshallow"]);
     assert_eq!(clone.run(&["apply"]).code, 0);
 }
 
 #[tokio::test]
 async fn an_empty_checkout_does_not_wipe_what_runs() {
-    let root = Root::new();
+    let root = Root::starter();
     assert_eq!(root.run(&["apply"]).code, 0);
     for folder in ["schemas", "consumers"] {
         std::fs::remove_dir_all(root.path(folder)).unwrap();
     }
     let ran = root.run(&["apply"]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.err.contains("all 3 consumers are removed") && ran.err.contains("--allow-destroy"), "{}", ran.err);
+    assert!(ran.stderr.contains("all 3 consumers are removed") && ran.stderr.contains("--allow-destroy"), "{}", ran.stderr);
     assert_eq!(root.current().await.unwrap().revision.generation, 1);
     assert_eq!(root.run(&["apply", "--allow-destroy"]).code, 0);
 }
 
 #[tokio::test]
 async fn a_consumer_whose_queue_is_empty_may_go() {
-    let root = Root::new();
+    let root = Root::starter();
     assert_eq!(root.run(&["apply", "--topics"]).code, 0);
     std::fs::remove_file(root.path("consumers/monitoring.yaml")).unwrap();
     let ran = root.run(&["apply"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.out.contains("consumers -monitoring"), "{}", ran.out);
+    assert!(ran.stdout.contains("consumers -monitoring"), "{}", ran.stdout);
 }
 
 #[tokio::test]
 async fn topics_are_made_once() {
-    let root = Root::new();
+    let root = Root::starter();
     let first = root.run(&["apply", "--topics"]);
     assert_eq!(first.code, 0, "{first:?}");
     let queue = format!("analytica.{}.queue.warehouse", root.environment);
-    assert!(first.out.contains(&format!("made topic {queue} with 6 partitions")), "{}", first.out);
-    assert!(!root.run(&["apply", "--topics"]).out.contains("made topic"));
+    assert!(first.stdout.contains(&format!("made topic {queue} with 6 partitions")), "{}", first.stdout);
+    assert!(!root.run(&["apply", "--topics"]).stdout.contains("made topic"));
 }
 
 #[tokio::test]
 async fn a_redis_that_went_back_is_taken_up_by_a_new_epoch() {
-    let root = Root::new();
+    let root = Root::starter();
     assert_eq!(root.run(&["apply"]).code, 0);
     let ahead = Heartbeat { id: "w".to_owned(), host: "far".to_owned(), process: 7, epoch: 1, generation: 9, ..Heartbeat::default() };
     root.redis().beat(&ahead, Duration::from_secs(60)).await.unwrap();
     change(&root, COMMENT);
     let ran = root.run(&["apply"]);
     assert_eq!(ran.code, 4, "{ran:?}");
-    assert!(ran.err.contains("worker far:7 knows 9") && ran.err.contains("--recover"), "{}", ran.err);
+    assert!(ran.stderr.contains("worker far:7 knows 9") && ran.stderr.contains("--recover"), "{}", ran.stderr);
     let ran = root.run(&["apply", "--recover"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let current = root.current().await.unwrap();
@@ -159,7 +159,7 @@ async fn a_redis_that_went_back_is_taken_up_by_a_new_epoch() {
 
 #[tokio::test]
 async fn garbage_in_redis_is_said_and_recovered_from() {
-    let root = Root::new();
+    let root = Root::starter();
     assert_eq!(root.run(&["apply"]).code, 0);
     let client = redis::Client::open(crate::root::redis_url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -167,7 +167,11 @@ async fn garbage_in_redis_is_said_and_recovered_from() {
     let () = redis::cmd("SET").arg(&key).arg("garbage").query_async(&mut connection).await.unwrap();
     let ran = root.run(&["apply"]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.err.contains("another type of value") && !ran.err.contains("garbage"), "{}", ran.err);
+    assert!(
+        ran.stderr.contains("not as we write it") && ran.stderr.contains("--recover") && !ran.stderr.contains("garbage"),
+        "{}",
+        ran.stderr
+    );
     let ran = root.run(&["apply", "--recover"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(root.current().await.unwrap().revision, Revision { epoch: 2, generation: 2 });
@@ -175,8 +179,8 @@ async fn garbage_in_redis_is_said_and_recovered_from() {
 
 #[tokio::test]
 async fn another_environments_set_is_promoted_as_it_is() {
-    let (staging, production) = (Root::new(), Root::new());
-    staging.write("transforms/new.json.j2", "{}");
+    let (staging, production) = (Root::starter(), Root::starter());
+    staging.file("transforms/new.json.j2", "{}");
     assert_eq!(staging.run(&["apply"]).code, 0);
     let ran = production.run(&["apply", "--from", &staging.environment]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -188,12 +192,12 @@ async fn another_environments_set_is_promoted_as_it_is() {
     assert!(files.get(&format!("environments/{}.yaml", staging.environment)).is_none());
     let nowhere = production.run(&["apply", "--from", "nowhere"]);
     assert_eq!(nowhere.code, 1);
-    assert!(nowhere.err.contains("nothing is published for environment nowhere"), "{}", nowhere.err);
+    assert!(nowhere.stderr.contains("nothing is published for environment nowhere"), "{}", nowhere.stderr);
 }
 
 #[tokio::test]
 async fn whoever_is_behind_is_named() {
-    let root = Root::new();
+    let root = Root::starter();
     assert_eq!(root.run(&["apply"]).code, 0);
     let first = root.current().await.unwrap();
     let stuck = Heartbeat {
@@ -210,14 +214,40 @@ async fn whoever_is_behind_is_named() {
     change(&root, COMMENT);
     let ran = root.run(&["apply", "--wait=300ms"]);
     assert_eq!(ran.code, 5, "{ran:?}");
-    assert!(ran.err.contains("far:7 runs revision 1: revision 2 does not compile here"), "{}", ran.err);
+    assert!(ran.stderr.contains("far:7 runs revision 1: revision 2 does not compile here"), "{}", ran.stderr);
 }
 
 #[test]
 fn a_redis_that_is_away_is_named_without_its_password() {
-    let root = Root::new();
-    root.write("analytica.yaml", "version: 1\nredis: { url: \"redis://:${PASSWORD}@127.0.0.1:1\" }\n");
-    let ran = crate::root::Ran::from(root.command(&["apply"]).env("PASSWORD", "planted-secret").output().unwrap());
+    let root = Root::starter();
+    root.file("analytica.yaml", "version: 1\nredis: { url: \"redis://:${PASSWORD}@127.0.0.1:1\" }\n");
+    let ran = crate::root::ran(root.command(&["apply"]).env("PASSWORD", "planted-secret"));
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.err.contains("Redis at 127.0.0.1:1") && !ran.err.contains("planted-secret"), "{}", ran.err);
+    assert!(ran.stderr.contains("Redis at 127.0.0.1:1") && !ran.stderr.contains("planted-secret"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_saved_plan_is_published_as_it_is_or_refused_as_stale() {
+    let root = Root::starter();
+    assert_eq!(root.run(&["apply"]).code, 0);
+    change(&root, COMMENT);
+    let file = root.path("plan.json").display().to_string();
+    assert_eq!(root.run(&["plan", "--out", &file]).code, 0);
+    let planned = root.files().digest(&root.environment);
+    change(&root, COMMENT);
+    let ran = root.run(&["apply", &file]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(root.current().await.unwrap().digest, planned);
+    let ran = root.run(&["apply", &file]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.stderr.contains("the plan is stale") && ran.stderr.contains("revision 2"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_dry_run_publishes_nothing() {
+    let root = Root::starter();
+    let ran = root.run(&["apply", "--dry-run"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("to add"), "{}", ran.stdout);
+    assert_eq!(root.current().await, None);
 }

@@ -4,6 +4,7 @@ mod apply;
 mod common;
 mod history;
 mod pause;
+mod plan;
 mod pull;
 mod race;
 mod root;

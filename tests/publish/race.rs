@@ -19,12 +19,12 @@ async fn is_whole(redis: &mut Redis) -> Publication {
 
 #[tokio::test]
 async fn of_two_that_saw_the_same_one_wins() {
-    let one = Root::new();
+    let one = Root::starter();
     let other = one.twin();
     let mut redis = one.redis();
     for round in 0..50 {
-        one.write("transforms/a.json.j2", &format!("{{\"one\": {round}}}"));
-        other.write("transforms/a.json.j2", &format!("{{\"other\": {round}}}"));
+        one.file("transforms/a.json.j2", &format!("{{\"one\": {round}}}"));
+        other.file("transforms/a.json.j2", &format!("{{\"other\": {round}}}"));
         let (mut first, mut second) = (Publisher::new(one.redis()), Publisher::new(other.redis()));
         let (a, b) =
             (first.root(one.files(), &Checkout::default()).await.unwrap(), second.root(other.files(), &Checkout::default()).await.unwrap());
@@ -41,13 +41,13 @@ async fn of_two_that_saw_the_same_one_wins() {
 
 #[tokio::test]
 async fn two_binaries_at_once_leave_one_of_the_two_sets() {
-    let one = Root::new();
+    let one = Root::starter();
     let other = one.twin();
     let mut redis = one.redis();
     let mut refused = 0;
     for round in 0..15 {
-        one.write("transforms/a.json.j2", &format!("{{\"one\": {round}}}"));
-        other.write("transforms/a.json.j2", &format!("{{\"other\": {round}}}"));
+        one.file("transforms/a.json.j2", &format!("{{\"one\": {round}}}"));
+        other.file("transforms/a.json.j2", &format!("{{\"other\": {round}}}"));
         let started = [&one, &other].map(|root| root.command(&["apply"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let codes = started.map(|mut child| child.wait().unwrap().code().unwrap());
         // one that begins when the other has ended may publish too: then both are in the history
@@ -62,17 +62,17 @@ async fn two_binaries_at_once_leave_one_of_the_two_sets() {
 
 #[tokio::test]
 async fn an_apply_that_is_killed_leaves_a_whole_set_and_nothing_in_the_way() {
-    let root = Root::new();
+    let root = Root::starter();
     let mut redis = root.redis();
     assert_eq!(root.run(&["apply"]).code, 0);
     for round in 0..20 {
-        root.write("transforms/a.json.j2", &format!("{{\"killed\": {round}}}"));
+        root.file("transforms/a.json.j2", &format!("{{\"killed\": {round}}}"));
         let mut child = root.command(&["apply"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         tokio::time::sleep(Duration::from_millis(rand::rng().random_range(0..120))).await;
         child.kill().unwrap();
         child.wait().unwrap();
         is_whole(&mut redis).await;
-        root.write("transforms/a.json.j2", &format!("{{\"after\": {round}}}"));
+        root.file("transforms/a.json.j2", &format!("{{\"after\": {round}}}"));
         let ran = root.run(&["apply"]);
         assert_eq!(ran.code, 0, "round {round}: {ran:?}");
         assert_eq!(is_whole(&mut redis).await.digest, root.files().digest(&root.environment));

@@ -47,7 +47,7 @@ fn run(command: &mut Command) {
 }
 
 fn point(root: &Root, url: &str) {
-    root.write("analytica.yaml", &format!("version: 1\nredis: {{ url: \"{url}\" }}\n"));
+    root.file("analytica.yaml", &format!("version: 1\nredis: {{ url: \"{url}\" }}\n"));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn every_node_of_a_cluster_leads_to_the_same_set() {
     let nodes: Vec<Server> = (0..3).map(|_| Server::start(node)).collect();
     let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
     run(Command::new("redis-cli").args(["--cluster", "create"]).args(addresses).arg("--cluster-yes"));
-    let root = Root::new();
+    let root = Root::starter();
     point(&root, &format!("redis://127.0.0.1:{}", nodes[0].port));
     let deadline = Instant::now() + Duration::from_secs(30);
     // its nodes agree some moments after they were told to
@@ -71,13 +71,13 @@ fn every_node_of_a_cluster_leads_to_the_same_set() {
     for node in &nodes {
         point(&root, &format!("redis://127.0.0.1:{}", node.port));
         let again = root.run(&["apply"]);
-        assert!(again.out.starts_with("nothing changed: revision 1"), "{again:?}");
+        assert!(again.stdout.starts_with("nothing changed: revision 1"), "{again:?}");
     }
 }
 
 #[test]
 fn tls_and_a_user_that_may_touch_one_environment_are_enough() {
-    let root = Root::new();
+    let root = Root::starter();
     let pattern = format!("~{{analytica:{}}}:*", root.environment);
     let certificate = tempfile::tempdir().unwrap();
     let (key, cert) = (certificate.path().join("key.pem"), certificate.path().join("cert.pem"));
@@ -101,22 +101,22 @@ fn tls_and_a_user_that_may_touch_one_environment_are_enough() {
     point(&root, &format!("rediss://ci:${{secret:REDIS_PASSWORD}}@127.0.0.1:{}", server.port));
     let apply = |root: &Root, password: &str| {
         let mut command = root.command(&["apply"]);
-        crate::root::Ran::from(command.env("REDIS_PASSWORD", password).env("SSL_CERT_FILE", &cert).output().unwrap())
+        crate::root::ran(command.env("REDIS_PASSWORD", password).env("SSL_CERT_FILE", &cert))
     };
     let ran = apply(&root, "planted");
     assert_eq!(ran.code, 0, "{ran:?}");
     let wrong = apply(&root, "wrong-secret");
     assert_eq!(wrong.code, 1, "{wrong:?}");
-    assert!(!wrong.err.contains("wrong-secret"), "{}", wrong.err);
+    assert!(!wrong.stderr.contains("wrong-secret"), "{}", wrong.stderr);
 
     // another environment is closed to it
-    let other = Root::new();
-    other.write("analytica.yaml", &std::fs::read_to_string(root.path("analytica.yaml")).unwrap());
+    let other = Root::starter();
+    other.file("analytica.yaml", &std::fs::read_to_string(root.path("analytica.yaml")).unwrap());
     let ran = apply(&other, "planted");
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.err.contains("permission"), "{}", ran.err);
+    assert!(ran.stderr.contains("permission"), "{}", ran.stderr);
     // and an authority that is not trusted ends it
     let mut command = root.command(&["apply"]);
-    let untrusted = crate::root::Ran::from(command.env("REDIS_PASSWORD", "planted").env_remove("SSL_CERT_FILE").output().unwrap());
+    let untrusted = crate::root::ran(command.env("REDIS_PASSWORD", "planted").env_remove("SSL_CERT_FILE"));
     assert_eq!(untrusted.code, 1, "{untrusted:?}");
 }

@@ -111,7 +111,7 @@ fn script_on(place: &Place, manifest: &str, fields: &[(&str, &str)]) -> String {
     let mut question = redis::cmd("EVAL");
     question.arg(include_str!("../../src/store/redis/publish.lua")).arg(5);
     question.arg(place.key("current")).arg(place.key("log")).arg(&set).arg(&staging).arg(&set);
-    question.arg(&["0", "0", "", "1", "1", "test", "60", "1", "format", "1"]).query(&mut connection).unwrap()
+    question.arg(&["0", "0", "", "1", "1", "test", "60", "format", "1"]).query(&mut connection).unwrap()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod check;
 mod instance;
 mod keywords;
+mod links;
 mod references;
 mod violation;
 mod why;
@@ -18,6 +19,7 @@ use crate::config::Schema;
 
 pub(super) use check::{Compiled, compile};
 use instance::TapeJson;
+pub use links::referring;
 use references::SetResources;
 pub(super) use violation::bounded;
 

@@ -6,6 +6,7 @@ mod error;
 mod functions;
 mod json;
 mod json_text;
+mod layout;
 mod payload;
 mod print;
 mod rewrite;
@@ -25,6 +26,7 @@ use rewrite::{FileEdits, Map, Mode};
 use source::{File, Prints, Text};
 
 pub use error::RenderError;
+pub use layout::{captures, same_but_layout};
 pub use scope::{Digits, Meta, Parts, ROOTS, Scope, consumer_value};
 
 /// All templates of a config set, compiled. Immutable while events are rendered, shared by threads.
@@ -84,6 +86,8 @@ struct Entry {
     name: Arc<str>,
     reads: Vec<Read>,
     roots: Vec<(&'static str, Place)>,
+    /// Names of the other files that take part.
+    parts: Vec<Arc<str>>,
     usable: bool,
 }
 
@@ -116,9 +120,11 @@ impl Templates {
                 findings.push(finding);
                 usable = false;
             }
+            let parts: BTreeSet<Arc<str>> =
+                checked.needed.iter().filter(|(file, _)| *file != at).map(|(file, _)| files[*file].name.into()).collect();
             needed.extend(checked.needed);
             let (reads, roots) = (checked.reads.into_iter().collect(), checked.roots.into_iter().collect());
-            templates.entries.push(Entry { name: transform.name.clone(), reads, roots, usable });
+            templates.entries.push(Entry { name: transform.name.clone(), reads, roots, parts: parts.into_iter().collect(), usable });
         }
         for (at, _) in files.iter().enumerate().filter(|(_, file)| file.tree.is_some()) {
             let reached = [Mode::Json, Mode::InString, Mode::Text].iter().any(|mode| needed.contains(&(at, *mode)));
@@ -190,6 +196,11 @@ impl Templates {
     /// The paths that a template reads, its partials included.
     pub fn reads(&self, template: &str) -> &[Read] {
         self.entry(template).map_or(&[], |entry| &entry.reads)
+    }
+
+    /// The files that a template includes, imports or extends, and those that they do, by name.
+    pub fn parts(&self, template: &str) -> &[Arc<str>] {
+        self.entry(template).map_or(&[], |entry| &entry.parts)
     }
 
     /// Appends the payload of one delivery: checked JSON without white space between its tokens.

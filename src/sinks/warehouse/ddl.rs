@@ -20,6 +20,14 @@ impl Dialect {
         }
     }
 
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::Postgres => "PostgreSQL",
+            Dialect::Sqlite => "SQLite",
+        }
+    }
+
     /// A table's name as SQL. SQLite has no schemas: there `analytics.events` is the name of one table.
     pub(super) fn table(self, name: &str) -> String {
         match (self, name.split_once('.')) {
@@ -55,6 +63,14 @@ pub fn ddl(dialect: Dialect, definition: &TableDefinition) -> Vec<String> {
         statements.extend(definition.columns.iter().map(|(name, column)| add(dialect, definition, name, column)));
     }
     statements
+}
+
+/// What additive migration runs in a database where `old` stands, to get to `new`.
+pub fn changes(dialect: Dialect, old: &TableDefinition, new: &TableDefinition) -> Vec<String> {
+    let is_new = |name: &str| !old.columns.iter().any(|(known, _)| known == name);
+    let added = new.columns.iter().filter(|(name, _)| is_new(name)).map(|(name, column)| add(dialect, new, name, column));
+    let rekeyed = !new.table.key.is_empty() && new.table.key != old.table.key;
+    added.chain(rekeyed.then(|| unique(dialect, new))).collect()
 }
 
 /// `CREATE TABLE IF NOT EXISTS`, its key the primary key.
@@ -176,6 +192,18 @@ mod tests {
           "amount" numeric(18,2),
           PRIMARY KEY ("event_id")
         )
+        "#);
+    }
+
+    #[test]
+    fn a_table_that_stands_gets_its_new_columns_and_an_index_for_its_new_key() {
+        let (old, mut new) = (definition("events", &["event_id"]), definition("events", &["event_id", "index"]));
+        assert_eq!(changes(Dialect::Postgres, &old, &old), Vec::<String>::new());
+        new.columns.remove(2);
+        new.columns.push(("paid".to_owned(), ColumnType::Boolean));
+        insta::assert_snapshot!(changes(Dialect::Sqlite, &old, &new).join(";\n"), @r#"
+        ALTER TABLE "events" ADD COLUMN "paid" integer;
+        CREATE UNIQUE INDEX IF NOT EXISTS "events_event_id_index_key" ON "events" ("event_id", "index")
         "#);
     }
 

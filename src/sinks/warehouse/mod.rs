@@ -8,7 +8,7 @@ mod sqlite;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use ddl::{Dialect, ddl};
+pub use ddl::{Dialect, changes, ddl};
 
 use super::{Sink, SinkError};
 use crate::config::{Delivery, Resolved, WarehouseSink};

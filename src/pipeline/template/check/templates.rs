@@ -115,14 +115,14 @@ impl<'s> Check<'_, 's> {
 
     pub(super) fn import(&mut self, import: &'s Spanned<Import<'s>>) {
         if let Some(file) = self.template_names(&import.expr, Mode::Json).first().copied() {
-            self.out.needed.insert((file, Mode::Json));
+            self.imported(file);
             self.assign(&import.name, Known { module: Some(file), ..Known::default() });
         }
     }
 
     pub(super) fn names_from(&mut self, import: &'s Spanned<FromImport<'s>>) {
         let Some(file) = self.template_names(&import.expr, Mode::Json).first().copied() else { return };
-        self.out.needed.insert((file, Mode::Json));
+        self.imported(file);
         let frame = self.module_frame(file);
         for (name, alias) in &import.names {
             let Expr::Var(var) = name else { continue };
@@ -134,6 +134,24 @@ impl<'s> Check<'_, 's> {
                 self.unknown(finding, var.id, &names, None);
             }
             self.assign(alias.as_ref().unwrap_or(name), found.unwrap_or_default());
+        }
+    }
+
+    /// An imported file takes part, and so does what it imports itself.
+    fn imported(&mut self, file: usize) {
+        if !self.out.needed.insert((file, Mode::Json)) {
+            return;
+        }
+        let Some(Stmt::Template(tree)) = &self.files[file].tree else { return };
+        for statement in &tree.children {
+            let name = match statement {
+                Stmt::Import(import) => &import.expr,
+                Stmt::FromImport(import) => &import.expr,
+                _ => continue,
+            };
+            if let Some(next) = self.constant_file(name) {
+                self.imported(next);
+            }
         }
     }
 
