@@ -181,6 +181,13 @@ impl Follower {
         reached.unwrap_or_else(|_| panic!("never {name}")).expect("followed").source.clone()
     }
 
+    /// Waits until exactly these are paused.
+    async fn paused(&mut self, names: &[&str]) {
+        let mut situation = self.watch.situation();
+        let reached = situation.wait_for(|situation| situation.paused.keys().eq(names.iter()));
+        tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("never {names:?}")).expect("followed");
+    }
+
     /// Nothing more comes for a while in which many looks are taken.
     async fn quiet(&mut self) {
         let more = tokio::time::timeout(Duration::from_millis(700), self.watch.changed()).await;
@@ -286,19 +293,13 @@ fn a_pause_outlives_lost_data_and_ends_at_its_time() {
         follower.next().await;
         let pause = |until| Pause { by: "ana".to_owned(), at: Timestamp::now(), why: None, until };
         redis.pause("forever", &pause(None)).await.expect("paused");
-        redis.pause("briefly", &pause(Some(Timestamp::now() + Duration::from_secs(5)))).await.expect("paused");
-        let mut situation = follower.watch.situation();
-        let mut until = async |names: &[&str]| {
-            let holds = situation.wait_for(|situation| situation.paused.keys().eq(names.iter()));
-            tokio::time::timeout(PATIENCE, holds).await.unwrap_or_else(|_| panic!("never {names:?}")).expect("followed");
-        };
-        until(&["briefly", "forever"]).await;
+        redis.pause("briefly", &pause(Some(Timestamp::now() + Duration::from_secs(10)))).await.expect("paused");
+        follower.paused(&["briefly", "forever"]).await;
         place.flush();
         follower.state("empty").await;
-        until(&["forever"]).await;
+        follower.paused(&["forever"]).await;
         redis.pause("later", &pause(None)).await.expect("paused");
-        until(&["forever", "later"]).await;
-        publish(&mut redis, &set("one")).await;
+        follower.paused(&["forever", "later"]).await;
     });
 }
 
@@ -311,21 +312,20 @@ fn a_redis_that_stops_and_starts_again_is_followed_on() {
         let mut follower = follower(&redis, REFRESH);
         publish(&mut redis, &set("one")).await;
         follower.next().await;
-        let pause = Pause { by: "ana".to_owned(), at: Timestamp::now(), why: None, until: Some(Timestamp::now() + Duration::from_secs(3)) };
+        let pause =
+            Pause { by: "ana".to_owned(), at: Timestamp::now(), why: None, until: Some(Timestamp::now() + Duration::from_secs(10)) };
         redis.pause("crm", &pause).await.expect("paused");
-        let mut situation = follower.watch.situation();
-        situation.wait_for(|situation| situation.paused.contains_key("crm")).await.expect("followed");
+        follower.paused(&["crm"]).await;
         server.stop();
         let SourceState::Unreachable(why) = follower.state("unreachable").await else { panic!("another state") };
         assert!(why.contains("127.0.0.1"), "{why}");
-        let ended = situation.wait_for(|situation| situation.paused.is_empty());
-        tokio::time::timeout(PATIENCE, ended).await.expect("a pause ends while Redis is away").expect("followed");
+        follower.paused(&[]).await;
         follower.quiet().await;
         server.start_again();
         follower.state("current").await;
         follower.quiet().await;
-        // a connection that broke is made anew by the next question
-        while redis.current().await.is_err() {}
+        // the connection that broke is made anew by the question after it
+        let _ = redis.current().await;
         let Outcome::Published(second) = publish(&mut redis, &set("two")).await else { panic!("not published") };
         assert_eq!(follower.next().await.publication, Some(second));
     });
