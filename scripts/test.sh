@@ -56,12 +56,15 @@ requirements() {
     need cc build-essential
     need make build-essential
     need perl perl
+    need git git
     [[ -n $fast ]] && return
-    # Some tests kill a Kafka, or give a PostgreSQL a certificate: those are their own, whatever is given
+    # Some tests kill a Kafka or a Redis, or give a server a certificate: those are their own, whatever is given
     need java default-jre-headless
     [[ -n ${KAFKA_HOME:-} || -d target/kafka/libs ]] || need mvn maven
     postgres_bin >/dev/null || { missing+=(postgres); packages+=(postgresql); }
-    [[ -n ${REDIS_URL:-} ]] || need redis-server redis-server
+    need redis-server redis-server
+    need redis-cli redis-tools
+    need openssl openssl
     need kcat kcat
 }
 

@@ -31,8 +31,8 @@ pub struct RunArgs {
     /// Where an events group without offsets begins
     #[arg(long, value_name = "WHERE", default_value = "earliest")]
     start: StartAt,
-    /// How long stopping waits for what is in flight, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 25)]
+    /// How long stopping waits for what is in flight, in seconds; what follows may take some six more, and Kubernetes waits 30
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     drain: u64,
     /// What is logged: a level, or a filter such as `info,analytica::kafka=debug`
     #[arg(long, value_name = "FILTER", env = "ANALYTICA_LOG", default_value = "info")]
