@@ -8,6 +8,7 @@ mod plan;
 mod pull;
 mod race;
 mod root;
+mod secrets;
 mod servers;
 mod status;
 mod store;
