@@ -72,7 +72,7 @@ pub fn run(common: &Common, args: &ApplyArgs) -> anyhow::Result<Exit> {
     (publisher.force, publisher.allow_destroy, publisher.recover) = (args.force, args.destroy.allow_destroy, args.recover);
     runtime()?.block_on(async {
         let change = match (&args.plan, &args.from) {
-            (Some(file), _) => publisher.planned(saved(file, &common.env)?).await,
+            (Some(file), _) => publisher.planned(saved(file, &common.env)?, &Checkout::look(&root)).await,
             (None, Some(other)) => {
                 let mut other = Redis::new(&settings.redis, other)?;
                 publisher.promoted(&mut other, overlay(&root, &common.env)?).await
@@ -103,11 +103,15 @@ impl Publishing {
         if !change.is_unchanged() {
             tell_changes(&change);
         }
-        if self.topics {
-            self.make_topics(&change).await?;
-        }
         let waiting = self.waiting(&change).await;
-        let published = match self.publisher.publish(change, waiting.as_ref()).await {
+        if let Err(error) = self.publisher.check(&change, waiting.as_ref()) {
+            return refused(&error.into());
+        }
+        if self.topics && !self.make_topics(&change).await? {
+            eprintln!("error: nothing is published, as workers would wait for these topics without end");
+            return Ok(Exit::Failure);
+        }
+        let published = match self.publisher.publish(change).await {
             Ok(Applied::Unchanged(publication)) => {
                 println!("nothing changed: revision {} is this set ({})", publication.revision, publication.digest.short());
                 publication
@@ -142,17 +146,22 @@ impl Publishing {
         }
     }
 
-    async fn make_topics(&self, change: &Change) -> anyhow::Result<()> {
+    /// Whether all owned topics are as they must be now.
+    async fn make_topics(&self, change: &Change) -> anyhow::Result<bool> {
         let topics = self.kafka.owned_topics(&change.new);
         let names: Vec<_> = topics.iter().map(|topic| (topic.name.clone(), topic.partitions)).collect();
+        let mut right = true;
         for ((name, partitions), ensured) in names.into_iter().zip(self.kafka.ensure_topics(topics, true).await?) {
             match ensured {
                 Ensured::Present => {}
                 Ensured::Created => println!("made topic {name} with {partitions} partitions"),
-                Ensured::Wrong(error) => eprintln!("warning: {error}"),
+                Ensured::Wrong(error) => {
+                    eprintln!("error: {error}");
+                    right = false;
+                }
             }
         }
-        Ok(())
+        Ok(right)
     }
 
     async fn warn_of_eviction(&mut self) {
@@ -197,6 +206,11 @@ pub(super) fn refused(error: &ApplyError) -> anyhow::Result<Exit> {
     eprintln!("error: {error}");
     if let ApplyError::Store(StoreError::Corrupt { .. }) = error {
         eprintln!("hint: `analytica apply --recover` publishes this root in its place");
+    }
+    if let ApplyError::Store(store) = error
+        && store.is_away()
+    {
+        eprintln!("hint: `redis.url` of analytica.yaml, or ANALYTICA_REDIS_URL, says where Redis is");
     }
     Ok(match error {
         ApplyError::Conflict(_) | ApplyError::Stale(_) => Exit::Conflict,

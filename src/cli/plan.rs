@@ -59,8 +59,7 @@ pub fn run(common: &Common, args: &PlanArgs) -> anyhow::Result<Exit> {
         Err(findings) => return refuse(&root, &findings, files.len(), args.format),
     };
     let checkout = Checkout::look(&root);
-    // a commit that does not hold what is planned would be a false witness
-    plan.git_commit = checkout.commit.filter(|_| !checkout.dirty);
+    (plan.git_commit, plan.dirty) = (checkout.commit, checkout.dirty);
     print(match args.format {
         PlanFormat::Human => plan.human(report::colour_on(&io::stdout())),
         PlanFormat::Json => format!("{:#}\n", plan.json()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::guard::{self, Refused};
+use super::guard::{self, Destruction, Refused};
 use super::{Checkout, SavedPlan, author};
 use crate::config::{self, ConfigSet, Diff, Digest, Files, Findings};
 use crate::pipeline::Pipeline;
@@ -33,6 +33,8 @@ pub struct Change {
     dirty: bool,
     expected: Expected,
     revision: Revision,
+    /// What is published is there and fits its digest.
+    whole: bool,
 }
 
 /// What came of it.
@@ -99,18 +101,25 @@ impl Publisher {
     }
 
     /// What a saved plan holds, if what it was made against is still what is published.
-    pub async fn planned(&mut self, plan: SavedPlan) -> Result<Change, ApplyError> {
+    pub async fn planned(&mut self, plan: SavedPlan, checkout: &Checkout) -> Result<Change, ApplyError> {
         let (published, expected) = self.current().await?;
         if expected != plan.against {
             return Err(ApplyError::Stale(published.map(Box::new)));
         }
-        self.change(plan.files, (published, expected), Kind::Apply, plan.git_commit, false).await
+        if !self.force {
+            let planned = checkout.at(plan.git_commit.clone(), plan.dirty);
+            guard::history(&planned, published.as_ref(), self.redis.environment())?;
+        }
+        self.change(plan.files, (published, expected), Kind::Apply, plan.git_commit, plan.dirty).await
     }
 
     /// The set that another environment runs, with this environment's own overlay.
     pub async fn promoted(&mut self, other: &mut Redis, overlay: Option<(String, Vec<u8>)>) -> Result<Change, ApplyError> {
         let (published, expected) = self.current().await?;
         let source = other.current().await?.ok_or_else(|| ApplyError::Nothing(other.environment().to_owned()))?;
+        if !self.force {
+            guard::clean(source.label.dirty, self.redis.environment())?;
+        }
         let files = other.set(&source.digest).await?.ok_or_else(|| ApplyError::Gone(source.digest.clone()))?;
         let own = overlay.into_iter().map(|(path, bytes)| (path.into(), bytes.into()));
         let files: Files =
@@ -144,13 +153,22 @@ impl Publisher {
         }
     }
 
-    /// Publishes a change if nothing was published since it was made. `waiting`: records on the queues of `abandoned`; None where Kafka could not be asked.
-    pub async fn publish(&mut self, change: Change, waiting: Option<&BTreeMap<String, u64>>) -> Result<Applied, ApplyError> {
+    /// Whether a change removes what is in use. `waiting`: records on the queues of `abandoned`; None where Kafka could not be asked.
+    pub fn check(&self, change: &Change, waiting: Option<&BTreeMap<String, u64>>) -> Result<(), Refused> {
+        match (&change.old, &change.published) {
+            _ if self.allow_destroy => Ok(()),
+            (Some(old), _) => guard::destruction(old, &change.new, waiting),
+            // the very set is put back where its files were lost
+            (None, Some(published)) if published.digest == change.new.digest => Ok(()),
+            (None, Some(published)) => Err(Refused::Destroys(vec![Destruction::Unknown { revision: published.revision }])),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Publishes a change that passed `check`, if nothing was published since it was made.
+    pub async fn publish(&mut self, change: Change) -> Result<Applied, ApplyError> {
         if let Some(published) = change.published.as_ref().filter(|_| change.is_unchanged() && !self.recover) {
             return Ok(Applied::Unchanged(published.clone()));
-        }
-        if let (Some(old), false) = (&change.old, self.allow_destroy) {
-            guard::destruction(old, &change.new, waiting)?;
         }
         let label = Label {
             kind: change.kind,
@@ -190,16 +208,23 @@ impl Publisher {
         let new = compile(&files, self.redis.environment()).map_err(|findings| ApplyError::Broken { files: files.clone(), findings })?;
         let revision = self.next(published.as_ref()).await?;
         let old = match &published {
-            Some(current) => self.redis.set(&current.digest).await.unwrap_or(None),
+            Some(current) => match self.redis.set(&current.digest).await {
+                // what is damaged is replaced; what could not be asked for may be whole
+                Err(StoreError::Corrupt { .. }) => None,
+                old => old?,
+            },
             None => None,
         };
+        let whole = old.is_some();
         let old = old.and_then(|files| config::load(&files, self.redis.environment()).set);
-        Ok(Change { published, old, new, files, kind, git_commit, dirty, expected, revision })
+        Ok(Change { published, old, new, files, kind, git_commit, dirty, expected, revision, whole })
     }
 
     /// The revision after the current one; in a new epoch after the newest one that anybody knows of.
     async fn next(&mut self, current: Option<&Publication>) -> Result<Revision, ApplyError> {
-        let (logged, workers) = (self.redis.history(1).await?, self.redis.workers().await?);
+        let (logged, workers) = (self.redis.history(1).await, self.redis.workers().await);
+        // a recovery takes what can be read
+        let (logged, workers) = if self.recover { (logged.unwrap_or_default(), workers.unwrap_or_default()) } else { (logged?, workers?) };
         let known = current.map(|current| current.revision).into_iter();
         let known = known.chain(logged.iter().map(|logged| logged.revision)).chain(workers.iter().map(|worker| worker.revision()));
         let newest = known.max().unwrap_or_default();
@@ -215,7 +240,7 @@ impl Publisher {
 
 impl Change {
     pub fn is_unchanged(&self) -> bool {
-        self.published.as_ref().is_some_and(|published| published.digest == self.new.digest)
+        self.whole && self.published.as_ref().is_some_and(|published| published.digest == self.new.digest)
     }
 
     /// What changes, by object; None where there is nothing to compare with.

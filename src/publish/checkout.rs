@@ -16,6 +16,8 @@ pub struct Checkout {
     pub commit: Option<String>,
     /// Files of the set differ from that commit.
     pub dirty: bool,
+    /// Why git says nothing of a root that is in a repository.
+    pub trouble: Option<String>,
     in_repository: bool,
 }
 
@@ -38,19 +40,28 @@ impl Checkout {
     /// Looks at the repository that the root is in, if any.
     pub fn look(root: &Path) -> Checkout {
         let checkout = Checkout { root: root.to_owned(), ..Checkout::default() };
-        match checkout.git(&["rev-parse", "--verify", "HEAD"]) {
-            Some(commit) => {
-                let mut status = vec!["status", "--porcelain", "--untracked-files=all", "--"];
+        match checkout.ask(&["rev-parse", "--git-dir"]) {
+            Ok(_) => {
+                // none in a repository without commits, where everything is new
+                let commit = checkout.git(&["rev-parse", "--verify", "HEAD"]);
+                let mut status = vec!["status", "--porcelain", "--untracked-files=all", "--ignored=matching", "--"];
                 status.extend(PUBLISHED);
                 // a status that fails says nothing good about the tree
-                let dirty = checkout.git(&status).is_none_or(|changes| !changes.is_empty());
-                Checkout { commit: Some(commit), dirty, in_repository: true, ..checkout }
+                let dirty = commit.is_none() || checkout.git(&status).is_none_or(|changes| !changes.is_empty());
+                Checkout { commit, dirty, in_repository: true, ..checkout }
             }
-            None => {
+            Err(why) => {
                 let commit = CI_COMMITS.iter().find_map(|name| std::env::var(name).ok().filter(|commit| !commit.is_empty()));
-                Checkout { commit, ..checkout }
+                let real = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+                let trouble = real.ancestors().any(|folder| folder.join(".git").exists()).then_some(why);
+                Checkout { commit, trouble, ..checkout }
             }
         }
+    }
+
+    /// The same place with another commit checked out: that of a saved plan.
+    pub fn at(&self, commit: Option<String>, dirty: bool) -> Checkout {
+        Checkout { commit, dirty, ..self.clone() }
     }
 
     /// How this checkout stands to a published commit.
@@ -73,8 +84,15 @@ impl Checkout {
 
     /// What a git command prints, trimmed; None where it fails or there is no git.
     fn git(&self, arguments: &[&str]) -> Option<String> {
-        let output = Command::new("git").arg("-C").arg(&self.root).args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        self.ask(arguments).ok()
+    }
+
+    /// The same, or why not.
+    fn ask(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new("git").arg("-C").arg(&self.root).args(arguments).output();
+        let output = output.map_err(|error| format!("`git` cannot be started ({error})"))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 }
 

@@ -1,7 +1,8 @@
 //! What keeps a set from being published by mistake. Pure, but for the numbers that are passed in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::checkout::{Ancestry, Checkout};
 use crate::config::ConfigSet;
@@ -10,8 +11,10 @@ use crate::store::{Heartbeat, Publication, Revision};
 /// Why nothing was published, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    #[error("the config root holds changes that are not committed\nhint: commit them, or say --force")]
+    #[error("this would publish changes that are not committed\nhint: commit them, or say --force")]
     Dirty,
+    #[error("git cannot be asked about the config root, which is in a repository: {0}\nhint: mend that, or say --force")]
+    Git(String),
     #[error(
         "{ours} is older than what revision {revision} was published from ({published}, by {by}): a late job?\nhint: apply a commit that holds {published}, or say --force"
     )]
@@ -44,6 +47,10 @@ pub enum Destruction {
     AllConsumers {
         of: usize,
     },
+    /// The published set cannot be read (any more), so that nobody knows.
+    Unknown {
+        revision: Revision,
+    },
     /// `records`: those that wait on its queue; None where Kafka could not be asked.
     Consumer {
         name: String,
@@ -55,7 +62,10 @@ pub enum Destruction {
 impl fmt::Display for Destruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Destruction::Schemas { removed, of } => write!(f, "{removed} of {of} events lose their schemas"),
+            Destruction::Schemas { removed, of } => write!(f, "{removed} of {of} schemas are removed"),
+            Destruction::Unknown { revision } => {
+                write!(f, "what revision {revision} holds cannot be read, so that nobody knows what this removes")
+            }
             Destruction::AllConsumers { of } => write!(f, "all {of} consumers are removed"),
             Destruction::Consumer { name, how, records: Some(records) } => {
                 write!(f, "consumer {name} {how}, and {records} records wait on its queue (`state: draining` delivers them first)")
@@ -73,9 +83,12 @@ fn list(all: &[Destruction]) -> String {
 
 /// Whether the root may follow what is published, as far as git knows. A dirty tree may in `dev`.
 pub fn history(checkout: &Checkout, published: Option<&Publication>, environment: &str) -> Result<(), Refused> {
-    if checkout.dirty && environment != crate::config::DEFAULT_ENVIRONMENT {
-        return Err(Refused::Dirty);
+    if environment != crate::config::DEFAULT_ENVIRONMENT {
+        if let Some(trouble) = &checkout.trouble {
+            return Err(Refused::Git(trouble.clone()));
+        }
     }
+    clean(checkout.dirty, environment)?;
     let Some(current) = published else { return Ok(()) };
     let (Some(commit), Some(ours)) = (&current.label.git_commit, &checkout.commit) else { return Ok(()) };
     let (revision, by) = (current.revision, current.label.by.clone());
@@ -87,6 +100,11 @@ pub fn history(checkout: &Checkout, published: Option<&Publication>, environment
         Ancestry::Unknown { shallow: true } => Err(Refused::Shallow { published, revision }),
         Ancestry::Unknown { shallow: false } => Err(Refused::Foreign { published, revision, by }),
     }
+}
+
+/// Changes that are not committed are published to `dev` only.
+pub fn clean(dirty: bool, environment: &str) -> Result<(), Refused> {
+    if dirty && environment != crate::config::DEFAULT_ENVIRONMENT { Err(Refused::Dirty) } else { Ok(()) }
 }
 
 /// The newest revision that anybody knows of, where that is ahead of what Redis says is published.
@@ -117,7 +135,11 @@ pub fn abandoned(old: &ConfigSet, new: &ConfigSet) -> Vec<(String, &'static str)
 /// What would be destroyed. `waiting`: records on the queues of `abandoned` consumers, None where Kafka could not be asked.
 pub fn destruction(old: &ConfigSet, new: &ConfigSet, waiting: Option<&BTreeMap<String, u64>>) -> Result<(), Refused> {
     let mut all = Vec::new();
-    let (removed, of) = (old.events.keys().filter(|event| !new.events.contains_key(*event)).count(), old.events.len());
+    let versions = |set: &ConfigSet| -> BTreeSet<(Arc<str>, u32)> {
+        set.events.iter().flat_map(|(name, event)| event.versions.keys().map(move |version| (name.clone(), *version))).collect()
+    };
+    let (before, after) = (versions(old), versions(new));
+    let (removed, of) = (before.difference(&after).count(), before.len());
     if removed * 2 > of {
         all.push(Destruction::Schemas { removed, of });
     }

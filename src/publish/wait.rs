@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::store::{Heartbeat, Publication, Redis, StoreError};
+use crate::store::{Heartbeat, Publication, Redis, SourceState, StoreError};
 
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -48,10 +48,10 @@ pub async fn wait_for_workers(
 }
 
 fn stragglers(workers: &[Heartbeat], published: &Publication) -> Vec<Straggler> {
-    let runs_it = |worker: &&Heartbeat| {
-        worker.revision() > published.revision || (worker.revision() == published.revision && worker.digest == *published.digest.0)
-    };
-    let behind = workers.iter().filter(|worker| !runs_it(worker));
+    // a later one counts where its worker follows what Redis has: one that is ahead of a restored Redis never takes this one
+    let later = |worker: &Heartbeat| worker.revision() > published.revision && worker.source == SourceState::Current.name();
+    let this = |worker: &Heartbeat| worker.revision() == published.revision && worker.digest == *published.digest.0;
+    let behind = workers.iter().filter(|worker| worker.state != "stopping" && !this(worker) && !later(worker));
     behind
         .map(|worker| Straggler {
             worker: format!("{}:{}", worker.host, worker.process),

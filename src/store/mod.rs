@@ -31,6 +31,11 @@ pub enum StoreError {
     /// `away`: Redis could not be worked with at all, so that asking again may help.
     #[error("cannot {doing} (Redis at {address}): {why}")]
     Redis { doing: &'static str, address: String, why: String, away: bool },
+    /// The connection broke while it was published.
+    #[error(
+        "revision {revision} may have been published, Redis did not live to say so ({why}): look at `analytica status`, or apply again"
+    )]
+    Unknown { revision: Revision, why: String },
     #[error("{what} in Redis is not as we write it: {why}")]
     Corrupt { what: String, why: String },
     #[error("{what} in Redis has format {format}, this version of analytica reads up to {FORMAT}: use a newer one")]

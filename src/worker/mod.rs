@@ -187,8 +187,29 @@ impl Worker {
                 self.options.metrics.reload("refused", began.elapsed());
                 status::log_refused(&findings, self.live.as_ref().map(|live| &live.set.digest));
                 self.status.send_modify(|status| status.refused = Some(Refused { findings, files, revision }));
+                if self.live.is_none() && self.next.is_none() {
+                    self.options.readiness.set(Some("the published config set does not compile here; the log says why".to_owned()));
+                    self.next = self.last_run().await;
+                }
             }
         }
+    }
+
+    /// The set that ran last here, for a start with one that does not compile.
+    async fn last_run(&self) -> Option<Candidate> {
+        let (_, cache) = self.options.published.as_ref()?;
+        let cache = cache.clone();
+        let loaded = tokio::task::spawn_blocking(move || cache.load()).await;
+        let change = match loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+            Ok(change) => change?,
+            Err(error) => {
+                warn!("the set that ran last is of no use: {error}");
+                return None;
+            }
+        };
+        let compiled = Candidate::compile(Arc::new(change.files), change.publication, &self.options.environment).await.ok()?;
+        warn!(digest = compiled.set.digest.short(), "this starts with the set that ran last");
+        Some(compiled)
     }
 
     /// For the next start, should Redis be away then. Writing takes place beside everything else.

@@ -1,6 +1,5 @@
 //! Publishers that meet, and publishers that die.
 
-use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -29,8 +28,7 @@ async fn of_two_that_saw_the_same_one_wins() {
         let (a, b) =
             (first.root(one.files(), &Checkout::default()).await.unwrap(), second.root(other.files(), &Checkout::default()).await.unwrap());
         let digests = [a.new.digest.clone(), b.new.digest.clone()];
-        let none = BTreeMap::new();
-        let (a, b) = tokio::join!(first.publish(a, Some(&none)), second.publish(b, Some(&none)));
+        let (a, b) = tokio::join!(first.publish(a), second.publish(b));
         let current = is_whole(&mut redis).await;
         let (winner, loser, digest) = if a.is_ok() { (a, b, &digests[0]) } else { (b, a, &digests[1]) };
         assert!(matches!(winner, Ok(Applied::Published(_))), "{winner:?}");

@@ -36,6 +36,8 @@ pub struct Plan {
     pub digest: Digest,
     /// The commit that the root is at, where the caller knows one.
     pub git_commit: Option<String>,
+    /// The root holds changes that are not in that commit.
+    pub dirty: bool,
     /// Of the root's set.
     pub counts: Counts,
     /// By path.
@@ -105,6 +107,7 @@ impl Plan {
             from: published.map(|(publication, _)| publication.clone()),
             digest: new.set.digest.clone(),
             git_commit: None,
+            dirty: false,
             counts: Counts::of(&new.set),
             changes,
             identity: old.as_ref().map(|old| identity::notices(&old.set, &new.set, &files)).unwrap_or_default(),

@@ -25,6 +25,7 @@ pub struct SavedPlan {
     /// Of `files`; `read` has verified it.
     pub digest: Digest,
     pub git_commit: Option<String>,
+    pub dirty: bool,
     pub files: Files,
 }
 
@@ -65,6 +66,7 @@ struct Document {
     against: Option<Against>,
     digest: String,
     git_commit: Option<String>,
+    dirty: bool,
     /// Path → base64: transforms may hold any bytes.
     files: BTreeMap<String, String>,
 }
@@ -84,6 +86,7 @@ impl From<&Plan> for SavedPlan {
             against: Expected::from(plan.from.as_ref()),
             digest: plan.digest.clone(),
             git_commit: plan.git_commit.clone(),
+            dirty: plan.dirty,
             files: plan.files.clone(),
         }
     }
@@ -103,6 +106,7 @@ impl SavedPlan {
             },
             digest: self.digest.to_string(),
             git_commit: self.git_commit.clone(),
+            dirty: self.dirty,
             files: self.files.iter().map(|(path, bytes)| (path.to_string(), BASE64_STANDARD.encode(bytes))).collect(),
         };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -147,6 +151,7 @@ impl SavedPlan {
             against: document.against.map_or(Expected::Nothing, against),
             digest: said,
             git_commit: document.git_commit,
+            dirty: document.dirty,
             files,
         })
     }
@@ -163,6 +168,7 @@ mod tests {
             against: Expected::Published(Revision { epoch: 2, generation: 7 }, Digest("ab".repeat(32).into())),
             digest: files.digest("dev"),
             git_commit: Some("a1b2".to_owned()),
+            dirty: true,
             files,
         }
     }

@@ -31,7 +31,8 @@ pub fn follow(redis: &Redis, refresh: Duration, cache: &Cache) -> Watch {
         most,
         seen: HashMap::new(),
         last: None,
-        cache: Some(cache.clone()),
+        cache: cache.clone(),
+        cached: None,
         state,
         tries: 0,
     };
@@ -47,8 +48,9 @@ struct Follow {
     seen: HashMap<String, String>,
     /// What was given last.
     last: Option<Publication>,
-    /// Not looked into yet.
-    cache: Option<Cache>,
+    cache: Cache,
+    /// What the cache held at the start, until something is given.
+    cached: Option<Change>,
     state: watch::Sender<Situation>,
     tries: usize,
 }
@@ -56,11 +58,13 @@ struct Follow {
 impl Follow {
     /// Until nobody wants changes any more.
     async fn run(mut self, found: mpsc::Sender<Change>) {
+        self.load_cache().await;
         loop {
             // the streams' ends are read before the look: what is published after it is heard of by the wait
             let looked = match self.mark().await {
-                Ok(()) => self.look(&found).await,
-                Err(error) => Err(error),
+                Err(error) if error.is_away() => Err(error),
+                // garbage in a stream keeps nobody from looking
+                _ => self.look(&found).await,
             };
             if found.is_closed() {
                 return;
@@ -87,25 +91,28 @@ impl Follow {
         }
     }
 
-    /// The set of the last run, where this one has none: once.
-    async fn fall_back(&mut self, found: &mpsc::Sender<Change>) {
-        let Some(cache) = self.cache.take().filter(|_| self.last.is_none()) else { return };
-        let path = cache.path().display().to_string();
+    /// The set of the last run. A Redis that has an older one went back while nobody ran.
+    async fn load_cache(&mut self) {
+        let cache = self.cache.clone();
         let loaded = tokio::task::spawn_blocking(move || cache.load()).await;
         match loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
-            Ok(Some(change)) => {
-                self.last.clone_from(&change.publication);
-                let revision = change.publication.as_ref().map(|publication| publication.revision.to_string());
-                warn!(revision, file = path, "Redis gives no config set: this starts with the one that ran last");
-                // closed: as in `look`
-                let _ = found.send(change).await;
-            }
-            Ok(None) => {}
+            Ok(cached) => self.cached = cached,
             Err(error) => warn!("the set that ran last is of no use: {error}"),
         }
     }
 
+    /// Starts with the set of the last run, where Redis gives none.
+    async fn fall_back(&mut self, found: &mpsc::Sender<Change>) {
+        let Some(change) = self.cached.take().filter(|_| self.last.is_none()) else { return };
+        self.last.clone_from(&change.publication);
+        let revision = change.publication.as_ref().map(|publication| publication.revision.to_string());
+        warn!(revision, file = %self.cache.path().display(), "Redis gives no config set: this starts with the one that ran last");
+        // closed: as in `look`
+        let _ = found.send(change).await;
+    }
+
     async fn mark(&mut self) -> Result<(), StoreError> {
+        self.seen.clear();
         for stream in [self.redis.keys.log(), self.redis.keys.signals()] {
             let question = cmd("XREVRANGE").arg(&stream).arg("+").arg("-").arg("COUNT").arg(1).to_owned();
             let end: StreamRangeReply = self.redis.link.ask("read the log of publications", &question).await?;
@@ -117,10 +124,16 @@ impl Follow {
 
     /// Gives the published set on where it is another one, and one that may be taken.
     async fn look(&mut self, found: &mpsc::Sender<Change>) -> Result<SourceState, StoreError> {
-        let paused = self.redis.paused().await?;
+        let paused = match self.redis.paused().await {
+            Err(error) if error.is_away() => return Err(error),
+            // what is known holds on
+            paused => paused.ok(),
+        };
         let current = self.redis.current().await?;
-        let went_back = current.as_ref().zip(self.last.as_ref()).and_then(|(current, last)| went_back(last, current));
-        self.take_pauses(paused, current.is_some() && went_back.is_none());
+        let last = self.last.as_ref().or(self.cached.as_ref().and_then(|cached| cached.publication.as_ref()));
+        let went_back = current.as_ref().zip(last).and_then(|(current, last)| went_back(last, current));
+        let trusted = paused.is_some() && current.is_some() && went_back.is_none();
+        self.take_pauses(paused.unwrap_or_default(), trusted);
         let Some(current) = current else { return Ok(SourceState::Empty) };
         if let Some(why) = went_back {
             return Ok(SourceState::WentBack(why));

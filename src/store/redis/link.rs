@@ -12,6 +12,8 @@ use crate::store::StoreError;
 const CONNECT: Duration = Duration::from_secs(3);
 /// The longest that any answer may take that does not wait on purpose: a set of many megabytes over a slow line.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The same where the answer is awaited at a known time: a connection that is half open is noticed soon.
+const SLACK: Duration = Duration::from_secs(2);
 /// Nodes of a cluster that one question may be sent on to.
 const REDIRECTS: usize = 3;
 
@@ -33,7 +35,7 @@ impl Link {
 
     /// The same for commands that wait up to `block` on purpose.
     pub(super) fn waiting(&self, block: Duration) -> Link {
-        Link { answer: block + ANSWER, ..self.clone() }
+        Link { answer: block + SLACK, ..self.clone() }
     }
 
     /// Host and port, without secrets.

@@ -16,6 +16,9 @@ const SCRIPT: &str = include_str!("publish.lua");
 const STAGED_FOR: u64 = 600;
 /// How long a superseded set can be rolled back to: 30 days.
 const KEPT_FOR: u64 = 30 * 24 * 3600;
+/// How often, and how long apart, it is asked what became of a publication whose answer was lost.
+const SURE_TRIES: usize = 5;
+const SURE_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 /// Bytes that one upload command carries at most, one file aside.
 const CHUNK: usize = 1 << 20;
 /// Files of one upload command at most.
@@ -75,12 +78,28 @@ impl Redis {
         let digest = files.digest(&self.keys.environment);
         let staging = self.keys.staging(&Uuid::new_v4().simple().to_string());
         self.stage(&files, &staging).await?;
-        let outcome = self.swap(&staging, &digest, expected, revision, label).await;
+        let outcome = match self.swap(&staging, &digest, expected, revision, label).await {
+            Err(error) if error.is_away() => self.made_sure(&digest, revision, error).await,
+            outcome => outcome,
+        };
         if !matches!(outcome, Ok(Outcome::Published(_))) {
             // Only tidiness: it expires by itself
             let _ = self.link.ask::<i64>("remove an upload", cmd("DEL").arg(&staging)).await;
         }
         outcome
+    }
+
+    /// The answer was lost, perhaps on its way back: what is published says what became of it.
+    async fn made_sure(&mut self, digest: &Digest, revision: Revision, error: StoreError) -> Result<Outcome, StoreError> {
+        for _ in 0..SURE_TRIES {
+            tokio::time::sleep(SURE_PAUSE).await;
+            match self.current().await {
+                Ok(Some(current)) if current.revision == revision && current.digest == *digest => return Ok(Outcome::Published(current)),
+                Ok(_) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Err(StoreError::Unknown { revision, why: error.to_string() })
     }
 
     async fn stage(&mut self, files: &Files, staging: &str) -> Result<(), StoreError> {
@@ -128,7 +147,7 @@ impl Redis {
         let answer: String = self.link.ask("publish a config set", &question).await?;
         match answer.as_str() {
             "published" => {
-                let published = self.current().await?.filter(|current| current.revision == revision);
+                let published = self.current().await?.filter(|current| current.revision == revision && current.digest == *digest);
                 // Somebody may have published over it in this very moment; the log has it then
                 let published = match published {
                     Some(published) => Some(published),
