@@ -83,10 +83,8 @@ fn list(all: &[Destruction]) -> String {
 
 /// Whether the root may follow what is published, as far as git knows. A dirty tree may in `dev`.
 pub fn history(checkout: &Checkout, published: Option<&Publication>, environment: &str) -> Result<(), Refused> {
-    if environment != crate::config::DEFAULT_ENVIRONMENT {
-        if let Some(trouble) = &checkout.trouble {
-            return Err(Refused::Git(trouble.clone()));
-        }
+    if let (Some(trouble), true) = (&checkout.trouble, environment != crate::config::DEFAULT_ENVIRONMENT) {
+        return Err(Refused::Git(trouble.clone()));
     }
     clean(checkout.dirty, environment)?;
     let Some(current) = published else { return Ok(()) };

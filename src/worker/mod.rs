@@ -308,7 +308,11 @@ impl Worker {
             since: Some(Timestamp::now()),
             ..Status::default()
         };
-        self.status.send_modify(|status| *status = Status { reloads: status.reloads + 1, ..live });
+        self.status.send_modify(|status| {
+            // a newer one that does not compile here is still refused when an older one starts in its place
+            let refused = status.refused.take().filter(|refused| refused.revision > live.revision);
+            *status = Status { reloads: status.reloads + 1, refused, ..live };
+        });
         Ok(())
     }
 

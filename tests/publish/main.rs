@@ -2,6 +2,7 @@
 
 mod apply;
 mod common;
+mod damage;
 mod history;
 mod pause;
 mod plan;
