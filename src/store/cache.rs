@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Counts, Kind, Label, Publication, Revision, StoreError};
+use super::{Change, Counts, Kind, Label, Pauses, Publication, Revision, StoreError};
 use crate::config::{Digest, Files};
 
 /// One file an environment, written whole and readable by its owner only: schemas and templates tell what a company does.
@@ -27,6 +27,9 @@ struct Kept {
     at: jiff::Timestamp,
     by: String,
     git_commit: Option<String>,
+    /// Deliveries that an operator stopped: a start without Redis must not resume them.
+    #[serde(default)]
+    paused: Pauses,
     /// Base64, as templates and schemas may hold any bytes.
     files: BTreeMap<String, String>,
 }
@@ -41,8 +44,8 @@ impl Cache {
         &self.path
     }
 
-    /// Keeps a set that went live. Blocks.
-    pub fn keep(&self, files: &Files, publication: &Publication) -> Result<(), StoreError> {
+    /// Keeps a set that went live, and what is paused. Blocks.
+    pub fn keep(&self, files: &Files, publication: &Publication, paused: &Pauses) -> Result<(), StoreError> {
         let kept = Kept {
             epoch: publication.revision.epoch,
             generation: publication.revision.generation,
@@ -50,6 +53,7 @@ impl Cache {
             at: publication.at,
             by: publication.label.by.clone(),
             git_commit: publication.label.git_commit.clone(),
+            paused: paused.clone(),
             files: files.iter().map(|(path, bytes)| (path.to_string(), BASE64_STANDARD.encode(bytes))).collect(),
         };
         self.write(&kept).map_err(|source| StoreError::Cache { path: self.path.clone(), source })
@@ -68,7 +72,7 @@ impl Cache {
     }
 
     /// What was kept; None where nothing was. One that does not fit its digest is an error, never used. Blocks.
-    pub fn load(&self) -> Result<Option<Change>, StoreError> {
+    pub fn load(&self) -> Result<Option<(Change, Pauses)>, StoreError> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -93,13 +97,15 @@ impl Cache {
             counts: Counts::default(),
         };
         let revision = Revision { epoch: kept.epoch, generation: kept.generation };
-        Ok(Some(Change { files, publication: Some(Publication { revision, digest, at: kept.at, label }) }))
+        let publication = Publication { revision, digest, at: kept.at, label };
+        Ok(Some((Change { files, publication: Some(publication) }, kept.paused)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Pause;
 
     fn publication(files: &Files) -> Publication {
         let label = Label {
@@ -120,8 +126,11 @@ mod tests {
         let cache = Cache::new(root.path(), "dev");
         assert!(cache.load().unwrap().is_none());
         let files: Files = [("sources.yaml", b"a: 1\r\n\xff".to_vec())].into_iter().collect();
-        cache.keep(&files, &publication(&files)).unwrap();
-        let back = cache.load().unwrap().unwrap();
+        let pause = Pause { by: "ana".to_owned(), at: jiff::Timestamp::UNIX_EPOCH, why: None, until: None };
+        let paused = BTreeMap::from([("crm".to_owned(), pause)]);
+        cache.keep(&files, &publication(&files), &paused).unwrap();
+        let (back, still_paused) = cache.load().unwrap().unwrap();
+        assert_eq!(still_paused, paused);
         assert_eq!(back.files.get("sources.yaml"), files.get("sources.yaml"));
         assert_eq!(back.publication, Some(publication(&files)));
     }
@@ -133,7 +142,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::new(root.path(), "dev");
         let files: Files = [("sources.yaml", b"a".to_vec())].into_iter().collect();
-        cache.keep(&files, &publication(&files)).unwrap();
+        cache.keep(&files, &publication(&files), &BTreeMap::new()).unwrap();
         assert_eq!(fs::metadata(cache.path()).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -142,7 +151,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::new(root.path(), "dev");
         let files: Files = [("sources.yaml", b"a".to_vec())].into_iter().collect();
-        cache.keep(&files, &publication(&files)).unwrap();
+        cache.keep(&files, &publication(&files), &BTreeMap::new()).unwrap();
         let text = fs::read_to_string(cache.path()).unwrap();
         fs::write(cache.path(), text.replace("YQ==", "Yg==")).unwrap();
         assert!(cache.load().unwrap_err().to_string().contains("digest"));

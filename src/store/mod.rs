@@ -16,7 +16,7 @@ use crate::config::{Files, ReadError};
 
 pub use cache::Cache;
 pub use files::watch;
-pub use redis::{ConsumerReport, Expected, Heartbeat, Outcome, Pause, Redis, follow};
+pub use redis::{ConsumerReport, Expected, Heartbeat, Outcome, Pause, Pauses, Redis, follow};
 pub use revision::{Counts, FORMAT, Kind, Label, Publication, Revision};
 
 #[derive(Debug, thiserror::Error)]

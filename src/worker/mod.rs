@@ -6,6 +6,7 @@ mod heartbeat;
 mod roles;
 mod status;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +14,14 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{self, Findings, Variables};
 use crate::kafka::{Ensured, Kafka, KafkaError, Producer, Start};
 use crate::orchestrator::{Orchestrator, OrchestratorError, OrchestratorOptions, events_topics};
-use crate::store::{Cache, Change, Redis, Situation, Watch};
+use crate::store::{Cache, Change, Pause, Redis, Situation, Watch};
 use crate::telemetry::{Metrics, Readiness};
 
 pub use candidate::Candidate;
@@ -74,6 +76,10 @@ pub struct Worker {
     live: Option<Candidate>,
     /// Compiled, waiting for its topics.
     next: Option<Candidate>,
+    /// Deliveries that an operator stopped.
+    paused: BTreeMap<String, Pause>,
+    /// The last writing of the cache.
+    keeping: Option<JoinHandle<()>>,
     status: watch::Sender<Status>,
 }
 
@@ -81,7 +87,17 @@ impl Worker {
     pub fn new(options: WorkerOptions) -> Result<Worker, WorkerError> {
         let producer = Producer::new(&options.kafka)?;
         let deliveries = Deliveries::default();
-        Ok(Worker { options, producer, orchestrator: None, deliveries, live: None, next: None, status: watch::Sender::default() })
+        Ok(Worker {
+            options,
+            producer,
+            orchestrator: None,
+            deliveries,
+            live: None,
+            next: None,
+            paused: BTreeMap::new(),
+            keeping: None,
+            status: watch::Sender::default(),
+        })
     }
 
     /// What the worker runs, as it changes. A receiver sees the latest state, not every one in between.
@@ -135,6 +151,12 @@ impl Worker {
     /// What an operator stopped, is stopped; a worker that has no set yet says why it waits.
     async fn notice(&mut self, situation: &Situation) {
         self.deliveries.hold(&situation.paused).await;
+        if self.paused != situation.paused {
+            self.paused.clone_from(&situation.paused);
+            if let Some(live) = self.live.clone() {
+                self.keep(&live);
+            }
+        }
         if self.live.is_none() && self.next.is_none() {
             self.options.readiness.set(Some(format!("waiting for configs: {}", situation.source.why().unwrap_or("none came yet"))));
         }
@@ -201,7 +223,7 @@ impl Worker {
         let cache = cache.clone();
         let loaded = tokio::task::spawn_blocking(move || cache.load()).await;
         let change = match loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
-            Ok(change) => change?,
+            Ok(kept) => kept?.0,
             Err(error) => {
                 warn!("the set that ran last is of no use: {error}");
                 return None;
@@ -212,15 +234,21 @@ impl Worker {
         Some(compiled)
     }
 
-    /// For the next start, should Redis be away then. Writing takes place beside everything else.
-    fn keep(&self, live: &Candidate) {
+    /// For the next start, should Redis be away then. Writing takes place beside everything else, one after the other.
+    fn keep(&mut self, live: &Candidate) {
         if let (Some((_, cache)), Some(publication)) = (&self.options.published, &live.publication) {
-            let (cache, files, publication) = (cache.clone(), Arc::clone(&live.files), publication.clone());
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = cache.keep(&files, &publication) {
+            let (cache, files, publication, paused) = (cache.clone(), Arc::clone(&live.files), publication.clone(), self.paused.clone());
+            let before = self.keeping.take();
+            self.keeping = Some(tokio::spawn(async move {
+                if let Some(before) = before {
+                    // what became of it is said there
+                    let _ = before.await;
+                }
+                let kept = tokio::task::spawn_blocking(move || cache.keep(&files, &publication, &paused)).await;
+                if let Ok(Err(error)) = kept {
                     warn!("a start without Redis will not have this set: {error}");
                 }
-            });
+            }));
         }
     }
 

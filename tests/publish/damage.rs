@@ -1,9 +1,11 @@
 //! Redis lost or garbled a part of what was published: what `apply` does about it, and what a worker starts with.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use analytica::config::{RedisSettings, Resolved};
 use analytica::publish::wait_for_workers;
-use analytica::store::{Cache, Change, Expected, Heartbeat, Outcome, Redis, Revision, SourceState, Watch, follow};
+use analytica::store::{Cache, Change, Expected, Heartbeat, Outcome, Pause, Redis, Revision, SourceState, Watch, follow};
 
 use crate::root::{Root, block_on, redis_url};
 use crate::worker::{Worker, eventually};
@@ -67,7 +69,7 @@ async fn a_worker_that_starts_with_an_older_redis_keeps_to_what_ran_last() {
     ahead.revision = Revision { epoch: 1, generation: 7 };
     ahead.digest = root.files().digest(&root.environment);
     let cache = Cache::new(&root.path(""), &root.environment);
-    cache.keep(&root.files(), &ahead).unwrap();
+    cache.keep(&root.files(), &ahead, &BTreeMap::new()).unwrap();
     let redis: Redis = root.redis();
     let mut watch = follow(&redis, Duration::from_secs(1), &cache);
     assert_eq!(next(&mut watch).await.publication.unwrap().revision.generation, 7);
@@ -84,7 +86,7 @@ async fn a_cache_behind_redis_changes_nothing() {
     assert_eq!(root.run(&["apply"]).code, 0);
     let first = root.current().await.unwrap();
     let cache = Cache::new(&root.path(""), &root.environment);
-    cache.keep(&root.files(), &first).unwrap();
+    cache.keep(&root.files(), &first, &BTreeMap::new()).unwrap();
     root.file("transforms/more.json.j2", "{}");
     assert_eq!(root.run(&["apply"]).code, 0);
     let mut watch = follow(&root.redis(), Duration::from_secs(1), &cache);
@@ -133,7 +135,7 @@ fn a_worker_that_cannot_compile_what_is_published_starts_with_what_ran_last() {
     let root = Root::starter();
     assert_eq!(root.run(&["apply", "--topics"]).code, 0);
     let first = block_on(root.current()).unwrap();
-    Cache::new(&root.path(""), &root.environment).keep(&root.files(), &first).unwrap();
+    Cache::new(&root.path(""), &root.environment).keep(&root.files(), &first, &BTreeMap::new()).unwrap();
     root.file("consumers/broken.yaml", "version: 1\nsink: { type: from-the-future }\n");
     let second = Revision { epoch: 1, generation: 2 };
     let published = block_on(root.redis().publish(&root.files(), &Expected::from(Some(&first)), second, &first.label)).unwrap();
@@ -144,4 +146,24 @@ fn a_worker_that_cannot_compile_what_is_published_starts_with_what_ran_last() {
         let status = root.run(&["status"]).stdout;
         status.contains("revision 2 does not compile here: consumers/broken.yaml:")
     });
+}
+
+#[tokio::test]
+async fn a_start_without_redis_does_not_resume_what_is_paused() {
+    let root = Root::starter();
+    assert_eq!(root.run(&["apply"]).code, 0);
+    let pause = Pause { by: "ana".to_owned(), at: jiff::Timestamp::now(), why: None, until: None };
+    let paused = BTreeMap::from([("engagement".to_owned(), pause)]);
+    let cache = Cache::new(&root.path(""), &root.environment);
+    cache.keep(&root.files(), &root.current().await.unwrap(), &paused).unwrap();
+    let url = Resolved::new("nobody", "redis://127.0.0.1:1");
+    let away = Redis::new(&RedisSettings { url, refresh: Duration::from_secs(1) }, &root.environment).unwrap();
+    let mut watch = follow(&away, Duration::from_secs(1), &cache);
+    assert_eq!(next(&mut watch).await.publication.unwrap().revision.generation, 1);
+    assert_eq!(watch.situation().borrow().paused, paused);
+    // Redis knows better, once it is there
+    let watch = follow(&root.redis(), Duration::from_secs(1), &cache);
+    let mut situation = watch.situation();
+    let resumed = tokio::time::timeout(Duration::from_secs(30), situation.wait_for(|situation| situation.paused.is_empty())).await;
+    assert!(resumed.is_ok());
 }

@@ -96,7 +96,11 @@ impl Follow {
         let cache = self.cache.clone();
         let loaded = tokio::task::spawn_blocking(move || cache.load()).await;
         match loaded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
-            Ok(cached) => self.cached = cached,
+            Ok(Some((cached, paused))) => {
+                self.cached = Some(cached);
+                self.take_pauses(paused, false);
+            }
+            Ok(None) => {}
             Err(error) => warn!("the set that ran last is of no use: {error}"),
         }
     }

@@ -25,7 +25,7 @@ use super::StoreError;
 use link::Link;
 
 pub use follow::follow;
-pub use pause::Pause;
+pub use pause::{Pause, Pauses};
 pub use publish::{Expected, Outcome};
 pub use workers::{ConsumerReport, Heartbeat};
 

@@ -20,6 +20,9 @@ pub struct Pause {
     pub until: Option<Timestamp>,
 }
 
+/// By consumer.
+pub type Pauses = BTreeMap<String, Pause>;
+
 impl Pause {
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)
