@@ -161,6 +161,11 @@ impl Publishing {
                 }
             }
         }
+        if right {
+            for differing in self.kafka.differing_topics(&change.new).await? {
+                eprintln!("warning: {differing}; it is left as it is");
+            }
+        }
         Ok(right)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -69,6 +69,38 @@ impl Kafka {
         Ok(ensured)
     }
 
+    /// Owned topics whose retention, replication or smallest in-sync set is not what analytica.yaml asks for, in words. They are left as they are.
+    pub async fn differing_topics(&self, set: &ConfigSet) -> Result<Vec<String>, KafkaError> {
+        let (kafka, topics) = (self.clone(), self.owned_topics(set));
+        let doing = "look at the owned topics' settings";
+        let seen = tokio::task::spawn_blocking(move || {
+            let admin = kafka.admin()?;
+            let names: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
+            let replicas = replicas_of(&admin, &names)?;
+            Ok::<_, KafkaError>((admin, replicas))
+        });
+        let (admin, replicas) = seen.await.map_err(|_| KafkaError::new(doing, ClientError::Canceled))??;
+        let wanted = self.topic_settings();
+        let mut differing = Vec::new();
+        for (topic, replicas) in replicas.iter().filter(|(_, replicas)| i32::try_from(**replicas) != Ok(wanted.replication)) {
+            differing.push(format!("{topic} has {replicas} replicas, {} are asked for", wanted.replication));
+        }
+        let asked: Vec<ResourceSpecifier<'_>> = replicas.keys().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+        let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
+        let described = admin.describe_configs(&asked, &options).await.map_err(|source| KafkaError::new(doing, source))?;
+        let settings = [("retention.ms", wanted.retention.as_millis().to_string()), ("min.insync.replicas", wanted.min_insync.to_string())];
+        for (topic, described) in replicas.keys().zip(described) {
+            let described = described.map_err(|code| KafkaError::new(format!("look at {topic}'s settings"), ClientError::AdminOp(code)))?;
+            for (name, asked) in &settings {
+                let has = described.get(name).and_then(|entry| entry.value.clone()).unwrap_or_default();
+                if has != *asked {
+                    differing.push(format!("{topic} has {name}={has}, {asked} is asked for"));
+                }
+            }
+        }
+        Ok(differing)
+    }
+
     async fn create(&self, admin: &AdminClient<DefaultClientContext>, topic: &OwnedTopic) -> Result<(), KafkaError> {
         let doing = format!("create topic {}", topic.name);
         if let Some(embedded) = self.embedded() {
@@ -92,6 +124,13 @@ impl Kafka {
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
         self.admin_config().create().map_err(|source| KafkaError::new("start an admin client", source))
     }
+}
+
+/// Of the first partition, for the topics that exist.
+fn replicas_of(admin: &AdminClient<DefaultClientContext>, topics: &[&str]) -> Result<BTreeMap<String, usize>, KafkaError> {
+    let metadata = admin.inner().fetch_metadata(None, ADMIN_TIMEOUT).map_err(|source| KafkaError::new("look at the topics", source))?;
+    let ours = metadata.topics().iter().filter(|topic| topics.contains(&topic.name()));
+    Ok(ours.map(|topic| (topic.name().to_string(), topic.partitions().first().map_or(0, |first| first.replicas().len()))).collect())
 }
 
 fn partitions_of(admin: &AdminClient<DefaultClientContext>, topics: &[&str]) -> Result<BTreeMap<String, u32>, KafkaError> {

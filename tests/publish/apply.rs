@@ -138,7 +138,17 @@ async fn topics_are_made_once() {
     assert_eq!(first.code, 0, "{first:?}");
     let queue = format!("analytica.{}.queue.warehouse", root.environment);
     assert!(first.stdout.contains(&format!("made topic {queue} with 6 partitions")), "{}", first.stdout);
-    assert!(!root.run(&["apply", "--topics"]).stdout.contains("made topic"));
+    let again = root.run(&["apply", "--topics"]);
+    assert_eq!((again.stdout.contains("made topic"), again.stderr.as_str()), (false, ""), "{again:?}");
+
+    let settings = std::fs::read_to_string(root.path("analytica.yaml")).unwrap();
+    root.file("analytica.yaml", &settings.replace("kafka: {", "kafka: { topics: { replication: 1, min_insync: 1, retention: 3d },"));
+    let other = root.run(&["apply", "--topics"]);
+    assert_eq!(other.code, 0, "{other:?}");
+    assert!(
+        other.stderr.contains(&format!("{queue} has retention.ms=604800000, 259200000 is asked for; it is left as it is")),
+        "{other:?}"
+    );
 }
 
 #[tokio::test]

@@ -167,3 +167,25 @@ async fn a_start_without_redis_does_not_resume_what_is_paused() {
     let resumed = tokio::time::timeout(Duration::from_secs(30), situation.wait_for(|situation| situation.paused.is_empty())).await;
     assert!(resumed.is_ok());
 }
+
+#[tokio::test]
+async fn a_recovered_redis_gets_the_pauses_back_that_a_worker_knows() {
+    let root = Root::starter();
+    assert_eq!(root.run(&["apply"]).code, 0);
+    let cache = Cache::new(&root.path(""), &root.environment);
+    let mut watch = follow(&root.redis(), Duration::from_secs(1), &cache);
+    next(&mut watch).await;
+    assert_eq!(root.run(&["pause", "engagement", "--reason", "their maintenance"]).code, 0);
+    let paused = root.redis().paused().await.unwrap();
+    assert!(paused.contains_key("engagement"));
+    let mut situation = watch.situation();
+    situation.wait_for(|situation| situation.paused == paused).await.unwrap();
+    for key in ["current", "log", "paused"] {
+        raw("DEL", &root, key, &[]);
+    }
+    state(&watch, "empty").await;
+    assert_eq!(root.run(&["apply", "--recover"]).code, 0);
+    state(&watch, "current").await;
+    assert_eq!(root.redis().paused().await.unwrap(), paused);
+    assert_eq!(watch.situation().borrow().paused, paused);
+}

@@ -1,6 +1,6 @@
 //! Follows what is published: waits on the log, and looks by itself besides.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::Redis;
 use super::link::Link;
-use crate::store::{Cache, Change, Pause, Publication, Situation, SourceState, StoreError, Watch};
+use crate::store::{Cache, Change, Pauses, Publication, Situation, SourceState, StoreError, Watch};
 
 /// Waits between two tries while Redis is away.
 const AGAIN: [Duration; 4] = [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(2)];
@@ -23,8 +23,8 @@ const AGAIN: [Duration; 4] = [Duration::from_millis(100), Duration::from_millis(
 pub fn follow(redis: &Redis, refresh: Duration, cache: &Cache) -> Watch {
     let (found, changes) = mpsc::channel(1);
     let (state, situation) = watch::channel(Situation::default());
-    // the last tenth is for the look itself
-    let most = refresh.mul_f64(0.9).max(Duration::from_millis(50));
+    // the other half is for noticing that a connection is half open, and for the look over another one
+    let most = refresh.mul_f64(0.5).max(Duration::from_millis(50));
     let follow = Follow {
         redis: redis.clone(),
         waiting: redis.link.waiting(most),
@@ -35,6 +35,7 @@ pub fn follow(redis: &Redis, refresh: Duration, cache: &Cache) -> Watch {
         cached: None,
         state,
         tries: 0,
+        distrusted: false,
     };
     Watch { changes, situation, task: tokio::spawn(follow.run(found)) }
 }
@@ -53,6 +54,8 @@ struct Follow {
     cached: Option<Change>,
     state: watch::Sender<Situation>,
     tries: usize,
+    /// What Redis has was lost or went back when it was looked at last.
+    distrusted: bool,
 }
 
 impl Follow {
@@ -137,7 +140,12 @@ impl Follow {
         let last = self.last.as_ref().or(self.cached.as_ref().and_then(|cached| cached.publication.as_ref()));
         let went_back = current.as_ref().zip(last).and_then(|(current, last)| went_back(last, current));
         let trusted = paused.is_some() && current.is_some() && went_back.is_none();
-        self.take_pauses(paused.unwrap_or_default(), trusted);
+        let mut paused = paused.unwrap_or_default();
+        if trusted && std::mem::replace(&mut self.distrusted, false) {
+            self.pause_again(&mut paused).await?;
+        }
+        self.distrusted |= !trusted;
+        self.take_pauses(paused, trusted);
         let Some(current) = current else { return Ok(SourceState::Empty) };
         if let Some(why) = went_back {
             return Ok(SourceState::WentBack(why));
@@ -159,8 +167,20 @@ impl Follow {
         Ok(SourceState::Current)
     }
 
+    /// A Redis that was recovered lacks the pauses that it lost: whoever still knows one puts it back.
+    async fn pause_again(&mut self, paused: &mut Pauses) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let mut known = self.state.borrow().paused.clone();
+        known.retain(|consumer, pause| !paused.contains_key(consumer) && !pause.is_over(now));
+        for (consumer, pause) in known {
+            self.redis.pause_if_not(&consumer, &pause).await?;
+            paused.insert(consumer, pause);
+        }
+        Ok(())
+    }
+
     /// A Redis that lost what was published lost pauses too: those that are known hold on, whatever else is paused there comes to them.
-    fn take_pauses(&self, mut paused: BTreeMap<String, Pause>, trusted: bool) {
+    fn take_pauses(&self, mut paused: Pauses, trusted: bool) {
         self.state.send_if_modified(|situation| {
             if !trusted {
                 for (consumer, pause) in &situation.paused {
@@ -176,7 +196,7 @@ impl Follow {
 
     /// Those whose time is over end, also while Redis is away.
     fn end_pauses(&self) {
-        self.take_pauses(BTreeMap::new(), false);
+        self.take_pauses(Pauses::new(), false);
     }
 
     /// Until something is told on the streams, or it is time to look.

@@ -45,9 +45,15 @@ impl fmt::Display for Pause {
 
 impl Redis {
     pub async fn pause(&mut self, consumer: &str, pause: &Pause) -> Result<(), StoreError> {
-        let text = serde_json::to_string(pause)
-            .map_err(|error| StoreError::Corrupt { what: format!("the pause of {consumer}"), why: error.to_string() })?;
+        let text = record(consumer, pause)?;
         self.link.ask::<()>("pause a consumer", cmd("HSET").arg(self.keys.paused()).arg(consumer).arg(text)).await?;
+        self.signal(consumer).await
+    }
+
+    /// The same, unless somebody paused it meanwhile.
+    pub(super) async fn pause_if_not(&mut self, consumer: &str, pause: &Pause) -> Result<(), StoreError> {
+        let text = record(consumer, pause)?;
+        self.link.ask::<()>("pause a consumer again", cmd("HSETNX").arg(self.keys.paused()).arg(consumer).arg(text)).await?;
         self.signal(consumer).await
     }
 
@@ -73,4 +79,8 @@ impl Redis {
             cmd("XADD").arg(self.keys.signals()).arg("MAXLEN").arg("~").arg(1000).arg("*").arg("paused").arg(consumer).to_owned();
         self.link.ask::<String>("tell the workers", &question).await.map(drop)
     }
+}
+
+fn record(consumer: &str, pause: &Pause) -> Result<String, StoreError> {
+    serde_json::to_string(pause).map_err(|error| StoreError::Corrupt { what: format!("the pause of {consumer}"), why: error.to_string() })
 }
