@@ -83,6 +83,12 @@ pub fn main() -> Exit {
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        Exit::Failure
+        match error.downcast_ref::<common::RootError>() {
+            Some(root) => {
+                eprintln!("hint: {}", root.hint());
+                Exit::Usage
+            }
+            None => Exit::Failure,
+        }
     })
 }

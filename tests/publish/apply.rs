@@ -261,3 +261,14 @@ async fn a_dry_run_publishes_nothing() {
     assert!(ran.stdout.contains("to add"), "{}", ran.stdout);
     assert_eq!(root.current().await, None);
 }
+
+#[test]
+fn without_a_root_every_verb_that_needs_one_says_what_to_do() {
+    let nowhere = tempfile::tempdir().unwrap();
+    for verb in ["apply", "rollback", "plan", "run"] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_analytica"));
+        let ran = crate::root::ran(command.arg(verb).current_dir(nowhere.path()).env_remove("ANALYTICA_ROOT"));
+        assert_eq!(ran.code, 2, "{verb}: {ran:?}");
+        assert!(ran.stderr.contains("no analytica.yaml in") && ran.stderr.contains("hint: "), "{verb}: {ran:?}");
+    }
+}
