@@ -1,6 +1,6 @@
 //! The warehouse on a PostgreSQL that speaks TLS with a certificate made here: what each `sslmode` lets through, and over what.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -53,8 +53,9 @@ impl Server {
         let process = program("postgres").args(settings.split(' ')).spawn().expect("postgres starts");
         let server = Server { process, port, folder };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "the server does not listen");
+        // it listens before it takes anybody
+        while !program("pg_isready").args(["-h", "127.0.0.1", "-p", &port.to_string()]).status().expect("pg_isready starts").success() {
+            assert!(Instant::now() < deadline, "the server takes nobody");
             std::thread::sleep(Duration::from_millis(50));
         }
         server
