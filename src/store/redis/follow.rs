@@ -133,18 +133,24 @@ impl Follow {
     async fn look(&mut self, found: &mpsc::Sender<Change>) -> Result<SourceState, StoreError> {
         let paused = match self.redis.paused().await {
             Err(error) if error.is_away() => return Err(error),
-            // what is known holds on
-            paused => paused.ok(),
+            Err(error) => {
+                if !self.distrusted {
+                    warn!("what is paused cannot be read, pauses that are known hold on: {error}");
+                }
+                None
+            }
+            Ok(paused) => Some(paused),
         };
         let current = self.redis.current().await?;
         let last = self.last.as_ref().or(self.cached.as_ref().and_then(|cached| cached.publication.as_ref()));
         let went_back = current.as_ref().zip(last).and_then(|(current, last)| went_back(last, current));
         let trusted = paused.is_some() && current.is_some() && went_back.is_none();
         let mut paused = paused.unwrap_or_default();
-        if trusted && std::mem::replace(&mut self.distrusted, false) {
+        if trusted && self.distrusted {
+            // should this fail, nothing is let go: it is tried again
             self.pause_again(&mut paused).await?;
         }
-        self.distrusted |= !trusted;
+        self.distrusted = !trusted;
         self.take_pauses(paused, trusted);
         let Some(current) = current else { return Ok(SourceState::Empty) };
         if let Some(why) = went_back {
